@@ -1,0 +1,229 @@
+"""What commands need of the outside. Adapters fill these; tests fill them with fakes that pass the same suites."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from domain.accounts import Account
+from domain.connectors import ConfigField, TradingRule
+from domain.events import Event, Origin, Recorded
+from domain.orders import OrderPlaced
+from domain.portfolio import Balance
+from domain.positions import PositionObserved
+from domain.reports import AccountReport
+from domain.values import OrderType, PositionMode
+
+Clock = Callable[[], datetime]
+"""Returns the time now, aware, in UTC."""
+
+NewId = Callable[[], UUID]
+
+
+class Write(msgspec.Struct, frozen=True, kw_only=True):
+    """Events to append to one stream that is expected to be at `expected_version` (0: it does not exist yet)."""
+
+    stream: str
+    expected_version: int
+    events: Sequence[Event]
+
+
+class Appended(msgspec.Struct, frozen=True, kw_only=True):
+    """What an append did. `position` is that of its last event (of the log's last one when it had none).
+
+    `repeated` is True when the idempotency key was seen before: nothing was appended, and `answer` is the first one's.
+    """
+
+    position: int
+    repeated: bool = False
+    answer: bytes | None = None
+
+
+class Log(Protocol):
+    """The event log."""
+
+    async def append(
+        self, writes: Sequence[Write], origin: Origin, *, answer: bytes | None = None, request: bytes = b""
+    ) -> Appended:
+        """Append to one or more streams, all or nothing, durably.
+
+        `answer` is kept with the origin's idempotency key, `request` is the fingerprint of what was asked. Raises
+        `StreamMoved` when a stream is not at its expected version, `Conflict` when the key was used for another request,
+        `Unavailable` when the log cannot be reached (nothing is known to be appended).
+        """
+        ...
+
+    async def answered(self, key: str, request: bytes) -> Appended | None:
+        """Return the first answer under an idempotency key, None if there is none. Raises as `append`."""
+        ...
+
+    async def read(self, streams: Sequence[str]) -> dict[str, list[Recorded]]:
+        """Return the events of each stream in version order; a stream that does not exist has an empty list."""
+        ...
+
+    async def last(self, streams: Sequence[str]) -> dict[str, Recorded | None]:
+        """Return the last event of each stream, None for one that does not exist."""
+        ...
+
+    async def position(self) -> int:
+        """Return the position of the log's last event, 0 for an empty log."""
+        ...
+
+    async def page(self, after: int, limit: int, types: Sequence[str] = ()) -> list[Recorded]:
+        """Return up to `limit` events with a position above `after`, in position order, of all types or of those named."""
+        ...
+
+    def follow(self, after: int, *, limit: int = 1000, types: Sequence[str] = ()) -> AsyncIterator[list[Recorded]]:
+        """Yield batches of events above position `after`, in order, for ever; waits where the log ends.
+
+        Survives a restart of the log's server: it goes on where it was.
+        """
+        ...
+
+
+class Vault(Protocol):
+    """Encrypted credentials. The only place where a secret rests."""
+
+    async def store(self, account: str, connector: str, credentials: Mapping[str, object]) -> None:
+        """Keep the credentials of an account for a connector, in place of those it had."""
+        ...
+
+    async def read(self, account: str, connector: str) -> dict[str, object] | None:
+        """Return the credentials, None if there are none."""
+        ...
+
+    async def shred(self, account: str, connector: str | None = None) -> None:
+        """Delete the credentials for a connector, or all of the account; what is not there is no error."""
+        ...
+
+
+class AccountMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """What the log knows of an account on a connector, given to the connector when it connects.
+
+    `open_orders` are the orders that the venue has accepted and that may still trade: each with its venue id and the base
+    filled so far, oldest first. `last_seen_at` is the venue time of the newest fact.
+    """
+
+    account: str
+    connector: str
+    balances: Sequence[Balance] | None
+    open_orders: Sequence[tuple[OrderPlaced, str, Decimal]] = ()
+    positions: Sequence[PositionObserved] = ()
+    leverage: Mapping[str, int] = {}
+    mode: PositionMode = PositionMode.ONEWAY
+    last_seen_at: datetime | None = None
+
+
+class Lookup(Protocol):
+    """What a handler or process must find without knowing a stream. Answers are as new as the views."""
+
+    async def accounts(self) -> Mapping[str, Account]:
+        """Return every account that exists."""
+        ...
+
+    async def memory(self, account: str, connector: str) -> AccountMemory:
+        """Return what the log knows of an account on a connector."""
+        ...
+
+    async def unanswered(self, *, placed_before: datetime) -> Sequence[OrderPlaced]:
+        """Return the orders that are placed or unknown since before that time, oldest first."""
+        ...
+
+    async def cancels_unanswered(self, *, requested_before: datetime) -> Sequence[str]:
+        """Return the ids of open orders whose cancel was requested before that time and not answered."""
+        ...
+
+
+class Exchange(Protocol):
+    """One connector. What happens on the venue, answers to our requests included, is told to the account sink it was
+    made with, as `AccountReport`s, in the venue's order."""
+
+    name: str
+    perpetual: bool
+    order_types: Sequence[OrderType]
+
+    async def trading_rules(self) -> Mapping[str, TradingRule]:
+        """Return the rule of every pair. Raises `Unavailable`."""
+        ...
+
+    async def prices(self) -> Mapping[str, Decimal]:
+        """Return the last known mid price of every pair that is followed, quote per base. Never asks the venue."""
+        ...
+
+    async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
+        """Begin to trade for an account, going on from what the log knows. Raises `Invalid` for wrong credentials."""
+        ...
+
+    async def disconnect(self, account: str) -> None:
+        """Forget an account; its open orders at the venue stay what they are."""
+        ...
+
+    async def place(self, order: OrderPlaced) -> None:
+        """Send an order, once. Raises `Unavailable` when it is not known whether the venue took it."""
+        ...
+
+    async def cancel(self, account: str, client_order_id: str, trading_pair: str) -> None:
+        """Ask the venue to cancel. Raises `Unavailable` when it is not known whether the venue heard it."""
+        ...
+
+    async def ask(self, order: OrderPlaced) -> bool:
+        """Have all that the venue knows of an order told to the sink; False if it positively does not know it.
+
+        Raises `Unavailable` when it does not say.
+        """
+        ...
+
+    async def report(self, account: str) -> AccountReport:
+        """Return balances and positions as the venue has them now, not told to the sink. Raises `Unavailable`."""
+        ...
+
+    async def set_leverage(self, account: str, trading_pair: str, leverage: int) -> None:
+        """Set the leverage. Raises `Invalid` with the venue's words, `Unavailable` when it does not answer."""
+        ...
+
+    async def set_mode(self, account: str, mode: PositionMode) -> None:
+        """Set the position mode. Raises as `set_leverage`."""
+        ...
+
+
+class Venues(Protocol):
+    """The connectors that this server can trade on, and which account is connected to which."""
+
+    def accounts(self) -> Mapping[str, frozenset[str]]:
+        """Return account → connectors that are connected now."""
+        ...
+
+    def connectors(self) -> Sequence[str]:
+        """Return the names of all connectors that can be traded on."""
+        ...
+
+    def exchange(self, connector: str) -> Exchange:
+        """Return a connector. Raises `NotFound`."""
+        ...
+
+    def connected(self, account: str, connector: str) -> Exchange:
+        """Return a connector for trading with an account. Raises `NotFound` (no such account or connector) or `Invalid`
+        (the account has no credentials for it)."""
+        ...
+
+    def config_map(self, connector: str) -> Mapping[str, ConfigField]:
+        """Return the fields that a connector's credentials have. Raises `NotFound`."""
+        ...
+
+    async def connect(self, account: str, connector: str) -> None:
+        """Connect an account with the credentials in the vault. Does nothing where it is connected with the same ones."""
+        ...
+
+    async def disconnect(self, account: str, connector: str | None = None) -> None:
+        """Disconnect an account from a connector, or from all and forget the account."""
+        ...
+
+
+Sink = Callable[[AccountReport], None]
+"""Takes an account report in; never blocks, keeps the order of reports per account and connector."""
+
+Spawn = Callable[[Awaitable[None]], None]
+"""Runs something beside the caller, in a task group that the composition root owns and waits for."""

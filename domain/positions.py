@@ -1,0 +1,148 @@
+"""Positions on perpetuals: what is held, at which leverage, in which mode, and the funding paid for it."""
+
+from decimal import Decimal
+
+import msgspec
+
+from domain.errors import Invalid
+from domain.events import Event
+from domain.values import PositionMode, PositionSide, Utc
+
+
+class PositionObserved(Event, frozen=True, kw_only=True):
+    """A position as the venue told it; amount 0 is a closed one. Stream `position-<account>-<connector>-<pair>`.
+
+    `amount` in base, negative when short; prices in quote per base; `unrealized_pnl` in quote at `mark_price`.
+    """
+
+    account: str
+    connector: str
+    trading_pair: str
+    side: PositionSide
+    amount: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    unrealized_pnl: Decimal
+    leverage: int
+    observed_at: Utc
+
+
+class FundingPaid(Event, frozen=True, kw_only=True):
+    """One funding payment of a position. `payment` in `currency`, negative when we paid; `funding_id` is the venue's."""
+
+    account: str
+    connector: str
+    trading_pair: str
+    funding_id: str
+    rate: Decimal
+    payment: Decimal
+    currency: str
+    position_size: Decimal
+    position_side: PositionSide
+    paid_at: Utc
+
+
+class LeverageRequested(Event, frozen=True, kw_only=True):
+    """We are about to ask the venue for a leverage. Stream `margin-<account>-<connector>`, as for the events below."""
+
+    account: str
+    connector: str
+    trading_pair: str
+    leverage: int
+
+
+class LeverageSet(Event, frozen=True, kw_only=True):
+    """The venue trades a pair at this leverage from now on."""
+
+    account: str
+    connector: str
+    trading_pair: str
+    leverage: int
+
+
+class PositionModeRequested(Event, frozen=True, kw_only=True):
+    """We are about to ask the venue for a position mode."""
+
+    account: str
+    connector: str
+    mode: PositionMode
+
+
+class PositionModeSet(Event, frozen=True, kw_only=True):
+    """The venue keeps positions in this mode from now on."""
+
+    account: str
+    connector: str
+    mode: PositionMode
+
+
+class MarginRefused(Event, frozen=True, kw_only=True):
+    """The venue did not take the last leverage or position mode asked for, in its own words."""
+
+    account: str
+    connector: str
+    reason: str
+
+
+EVENTS = (
+    PositionObserved,
+    FundingPaid,
+    LeverageRequested,
+    LeverageSet,
+    PositionModeRequested,
+    PositionModeSet,
+    MarginRefused,
+)
+
+
+class Margin(msgspec.Struct, frozen=True, kw_only=True):
+    """How an account trades a perpetual connector. `pending` is what was asked for and not yet answered."""
+
+    mode: PositionMode = PositionMode.ONEWAY
+    leverage: dict[str, int] = {}
+    pending: LeverageRequested | PositionModeRequested | None = None
+
+
+NEW = Margin()
+
+
+def stream_of(account: str, connector: str, trading_pair: str) -> str:
+    """Return the stream of an account's positions in a pair."""
+    return f"position-{account}-{connector}-{trading_pair}"
+
+
+def margin_stream_of(account: str, connector: str) -> str:
+    """Return the stream of an account's leverage and position mode on a connector."""
+    return f"margin-{account}-{connector}"
+
+
+def evolve(state: Margin, event: Event) -> Margin:
+    """Return the margin settings after one more event."""
+    match event:
+        case LeverageRequested() | PositionModeRequested():
+            return msgspec.structs.replace(state, pending=event)
+        case LeverageSet(trading_pair=pair, leverage=leverage):
+            return msgspec.structs.replace(state, leverage={**state.leverage, pair: leverage}, pending=None)
+        case PositionModeSet(mode=mode):
+            return msgspec.structs.replace(state, mode=mode, pending=None)
+        case MarginRefused():
+            return msgspec.structs.replace(state, pending=None)
+        case _:
+            return state
+
+
+def request_leverage(state: Margin, *, account: str, connector: str, trading_pair: str, leverage: int) -> list[Event]:
+    """Ask for a leverage (an integer from 1); asking for what is set already does nothing."""
+    if state.pending is None and state.leverage.get(trading_pair) == leverage:
+        return []
+    return [LeverageRequested(account=account, connector=connector, trading_pair=trading_pair, leverage=leverage)]
+
+
+def request_mode(state: Margin, *, account: str, connector: str, mode: str) -> list[Event]:
+    """Ask for a position mode. Raises `Invalid` for a word that is none."""
+    if mode not in PositionMode.__members__:
+        raise Invalid(f"Invalid position mode '{mode}'. Must be 'HEDGE' or 'ONEWAY'")
+    wanted = PositionMode(mode)
+    if state.pending is None and state.mode is wanted:
+        return []
+    return [PositionModeRequested(account=account, connector=connector, mode=wanted)]
