@@ -1,6 +1,6 @@
 """What commands need of the outside. Adapters fill these; tests fill them with fakes that pass the same suites."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -144,6 +144,8 @@ class Exchange(Protocol):
     name: str
     perpetual: bool
     order_types: Sequence[OrderType]
+    settles_within_seconds: float
+    """For so long after it was sent, an order that the venue will take may still be unknown to it."""
 
     async def trading_rules(self) -> Mapping[str, TradingRule]:
         """Return the rule of every pair. Raises `Unavailable`."""
@@ -192,8 +194,12 @@ class Exchange(Protocol):
 class Venues(Protocol):
     """The connectors that this server can trade on, and which account is connected to which."""
 
+    def admit(self, account: str) -> None:
+        """Know an account from now on, connected to nothing yet; one that is known stays as it is."""
+        ...
+
     def accounts(self) -> Mapping[str, frozenset[str]]:
-        """Return account → connectors that are connected now."""
+        """Return account → connectors that are connected now, of every account that is known."""
         ...
 
     def connectors(self) -> Sequence[str]:
@@ -213,6 +219,10 @@ class Venues(Protocol):
         """Return the fields that a connector's credentials have. Raises `NotFound`."""
         ...
 
+    def check_credentials(self, connector: str, credentials: Mapping[str, object]) -> None:
+        """Raise `Invalid` for an unknown connector, or naming the field that is unknown, missing or of a wrong value."""
+        ...
+
     async def connect(self, account: str, connector: str) -> None:
         """Connect an account with the credentials in the vault. Does nothing where it is connected with the same ones."""
         ...
@@ -222,8 +232,41 @@ class Venues(Protocol):
         ...
 
 
-Sink = Callable[[AccountReport], None]
-"""Takes an account report in; never blocks, keeps the order of reports per account and connector."""
+class Sink(Protocol):
+    """Takes account reports in; never blocks, keeps the order of the reports of an account and connector."""
 
-Spawn = Callable[[Awaitable[None]], None]
+    def __call__(self, report: AccountReport) -> Awaitable[int]:
+        """Take a report. What is returned may be awaited, or dropped: the position at which the report is recorded."""
+        ...
+
+
+class Checkpoints(Protocol):
+    """How far each process has worked off the log."""
+
+    async def read(self, process: str) -> int:
+        """Return the position up to which the process is done, 0 for a new one."""
+        ...
+
+    async def save(self, process: str, position: int) -> None:
+        """Keep that the process is done up to a position."""
+        ...
+
+
+Spawn = Callable[[Coroutine[object, object, None]], None]
 """Runs something beside the caller, in a task group that the composition root owns and waits for."""
+
+
+class Ports(msgspec.Struct, frozen=True, kw_only=True):
+    """All that handlers and processes reach the outside by. `server` is this server's name, `banned` tokens have no value."""
+
+    log: Log
+    vault: Vault
+    lookup: Lookup
+    venues: Venues
+    sink: Sink
+    checkpoints: Checkpoints
+    clock: Clock
+    new_id: NewId
+    spawn: Spawn
+    server: str
+    banned: frozenset[str] = frozenset()

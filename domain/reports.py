@@ -14,7 +14,8 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a venue says of one account, facts in the order in which they happened there.
 
     `orders` pairs our client order id with what became of that order. `observed` are orders that we did not place,
-    `holdings` the whole account *after* all facts of this report (None: not told), `positions` only those that changed.
+    `holdings` the whole account *after* all facts of this report (None: not told), `positions` only those that changed. A
+    `snapshot` is recorded even when it holds nothing new.
     """
 
     account: str
@@ -25,6 +26,7 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     holdings: Sequence[Holding] | None = None
     positions: Sequence[PositionObserved] = ()
     funding: Sequence[FundingPaid] = ()
+    snapshot: bool = False
 
 
 def merge(first: AccountReport, second: AccountReport) -> AccountReport:
@@ -39,4 +41,5 @@ def merge(first: AccountReport, second: AccountReport) -> AccountReport:
         holdings=first.holdings if second.holdings is None else second.holdings,
         positions=list(positions.values()),
         funding=[*first.funding, *second.funding],
+        snapshot=first.snapshot or second.snapshot,
     )
