@@ -1,0 +1,71 @@
+"""Bring a database to the shape this program needs: plain SQL files, in the order of their names, each applied once."""
+
+import hashlib
+from importlib import resources
+
+import structlog
+from psycopg import AsyncConnection
+
+logger = structlog.get_logger()
+
+_LOCK = 7_306_912_445_120_833
+_REMEMBER = """
+create schema if not exists work;
+create table if not exists work.migrations (
+    name       text        primary key,
+    checksum   text        not null,
+    applied_at timestamptz not null default now()
+)
+"""
+
+
+class WrongMigration(Exception):
+    """Say that the database was made by other migrations than this program's."""
+
+
+def found() -> dict[str, str]:
+    """Return the migrations that come with the program: name → SQL, in the order in which they are applied."""
+    files = (file for file in resources.files("migrations").iterdir() if file.name.endswith(".sql"))
+    return {file.name: file.read_text(encoding="utf-8") for file in sorted(files, key=lambda file: file.name)}
+
+
+async def migrate(database_url: str) -> list[str]:
+    """Apply what is missing, each file in a transaction of its own, and return the names of what was applied.
+
+    Programs that start at the same time wait for each other. Raises `WrongMigration` for a file that has changed since
+    it was applied, and for a database that a newer program has been at.
+    """
+    return await apply(database_url, found())
+
+
+async def apply(database_url: str, migrations: dict[str, str]) -> list[str]:
+    """Apply those of `migrations` (name → SQL) that the database does not have; returns and raises as `migrate`."""
+    async with await AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("select pg_advisory_lock(%s)", (_LOCK,))
+        await connection.execute(_REMEMBER)
+        cursor = await connection.execute("select name, checksum from work.migrations")
+        known: dict[str, str] = dict(await cursor.fetchall())
+        _check(known, migrations)
+        missing = [name for name in migrations if name not in known]
+        for name in missing:
+            async with connection.transaction():
+                await connection.execute(migrations[name].encode())
+                await connection.execute(
+                    "insert into work.migrations (name, checksum) values (%s, %s)", (name, _checksum(migrations[name]))
+                )
+            logger.info("migration_applied", name=name)
+        return missing
+
+
+def _check(known: dict[str, str], migrations: dict[str, str]) -> None:
+    for name, checksum in known.items():
+        if name not in migrations:
+            message = f"The database has migration {name}, which this program does not know: it needs a newer version"
+            raise WrongMigration(message)
+        if checksum != _checksum(migrations[name]):
+            message = f"Migration {name} was changed after it was applied; add a new file for a change instead"
+            raise WrongMigration(message)
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

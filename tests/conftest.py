@@ -1,0 +1,74 @@
+"""The database that tests run on: one server for all of them, one fresh, migrated database for each.
+
+`TEST_DATABASE_URL` names a server to use as its superuser; without it a throw-away one is started.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from itertools import count
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from adapters.migrations import migrate
+from commands.ports import Log
+from tests.cluster import cluster
+
+_numbers = count(1)
+
+
+@contextmanager
+def _database(server_url: str, name: str, template: str) -> Iterator[str]:
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        create = sql.SQL("create database {} template {} encoding 'UTF8'")
+        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+        try:
+            yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+        finally:
+            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """Return the superuser's URL of the server that tests share."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        yield given
+    else:
+        with cluster() as started:
+            yield started.url()
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """Return the name of a migrated database that nobody is connected to."""
+    with _database(server_url, f"nectar_template_{os.getpid()}", "template0") as url:
+        asyncio.run(migrate(url))
+        yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """Return the URL of a fresh, migrated database."""
+    with _database(server_url, f"nectar_test_{os.getpid()}_{next(_numbers)}", template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(server_url: str) -> Iterator[str]:
+    """Return the URL of a database with nothing in it."""
+    with _database(server_url, f"nectar_test_{os.getpid()}_{next(_numbers)}", "template0") as url:
+        yield url
+
+
+@pytest.fixture
+async def log(database_url: str) -> AsyncIterator[Log]:
+    """Return an open, empty event log."""
+    from adapters.event_store import PostgresLog
+
+    async with PostgresLog.open(database_url) as opened:
+        yield opened
