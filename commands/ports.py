@@ -51,13 +51,16 @@ class Log(Protocol):
         """Append to one or more streams, all or nothing, durably.
 
         `answer` is kept with the origin's idempotency key, `request` is the fingerprint of what was asked. Raises
-        `StreamMoved` when a stream is not at its expected version, `Conflict` when the key was used for another request,
-        `Unavailable` when the log cannot be reached (nothing is known to be appended).
+        `StreamMoved` when a stream is not at its expected version, `Conflict` when the key was used for another
+        request, `Unavailable` when the log cannot be reached (nothing is known to be appended).
         """
         ...
 
-    async def answered(self, key: str, request: bytes) -> Appended | None:
-        """Return the first answer under an idempotency key, None if there is none. Raises as `append`."""
+    async def answered(self, origin: Origin, request: bytes) -> Appended | None:
+        """Return the first answer under the origin's idempotency key, None if there is none. Raises as `append`.
+
+        A key belongs to its actor: two users may use the same one.
+        """
         ...
 
     async def read(self, streams: Sequence[str]) -> dict[str, list[Recorded]]:
@@ -73,7 +76,7 @@ class Log(Protocol):
         ...
 
     async def page(self, after: int, limit: int, types: Sequence[str] = ()) -> list[Recorded]:
-        """Return up to `limit` events with a position above `after`, in position order, of all types or of those named."""
+        """Return up to `limit` events above position `after`, in position order, of all types or of those named."""
         ...
 
     def follow(self, after: int, *, limit: int = 1000, types: Sequence[str] = ()) -> AsyncIterator[list[Recorded]]:
@@ -103,8 +106,8 @@ class Vault(Protocol):
 class AccountMemory(msgspec.Struct, frozen=True, kw_only=True):
     """What the log knows of an account on a connector, given to the connector when it connects.
 
-    `open_orders` are the orders that the venue has accepted and that may still trade: each with its venue id and the base
-    filled so far, oldest first. `last_seen_at` is the venue time of the newest fact.
+    `open_orders` are the orders that the venue has accepted and that may still trade: each with its venue id and the
+    base filled so far, oldest first. `last_seen_at` is the venue time of the newest fact.
     """
 
     account: str
@@ -132,14 +135,17 @@ class Lookup(Protocol):
         """Return the orders that are placed or unknown since before that time, oldest first."""
         ...
 
-    async def cancels_unanswered(self, *, requested_before: datetime) -> Sequence[str]:
-        """Return the ids of open orders whose cancel was requested before that time and not answered."""
+    async def cancels_unanswered(self, *, requested_before: datetime) -> Sequence[OrderPlaced]:
+        """Return the open orders whose cancel was requested before that time and not answered, oldest first."""
         ...
 
 
 class Exchange(Protocol):
-    """One connector. What happens on the venue, answers to our requests included, is told to the account sink it was
-    made with, as `AccountReport`s, in the venue's order."""
+    """One connector.
+
+    What happens on the venue, answers to our requests included, is told to the account sink it was made with, as
+    `AccountReport`s, in the venue's order.
+    """
 
     name: str
     perpetual: bool
@@ -211,8 +217,10 @@ class Venues(Protocol):
         ...
 
     def connected(self, account: str, connector: str) -> Exchange:
-        """Return a connector for trading with an account. Raises `NotFound` (no such account or connector) or `Invalid`
-        (the account has no credentials for it)."""
+        """Return a connector for trading with an account.
+
+        Raises `NotFound` (no such account or connector) or `Invalid` (the account has no credentials for it).
+        """
         ...
 
     def config_map(self, connector: str) -> Mapping[str, ConfigField]:
@@ -220,11 +228,14 @@ class Venues(Protocol):
         ...
 
     def check_credentials(self, connector: str, credentials: Mapping[str, object]) -> None:
-        """Raise `Invalid` for an unknown connector, or naming the field that is unknown, missing or of a wrong value."""
+        """Raise `Invalid` for an unknown connector, or naming a field that is unknown, missing or wrong."""
         ...
 
     async def connect(self, account: str, connector: str) -> None:
-        """Connect an account with the credentials in the vault. Does nothing where it is connected with the same ones."""
+        """Connect an account with the credentials in the vault.
+
+        Does nothing where it is connected with the same ones.
+        """
         ...
 
     async def disconnect(self, account: str, connector: str | None = None) -> None:
@@ -257,7 +268,10 @@ Spawn = Callable[[Coroutine[object, object, None]], None]
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """All that handlers and processes reach the outside by. `server` is this server's name, `banned` tokens have no value."""
+    """All that handlers and processes reach the outside by.
+
+    `server` is this server's name, `banned` tokens have no value.
+    """
 
     log: Log
     vault: Vault

@@ -22,7 +22,10 @@ class AccountRemoved(Event, frozen=True, kw_only=True):
 
 
 class CredentialsStored(Event, frozen=True, kw_only=True):
-    """The vault holds credentials of this account for a connector, new or replaced. `fields` are names, never values."""
+    """The vault holds credentials of this account for a connector, new or replaced.
+
+    `fields` are names, never values.
+    """
 
     account: str
     connector: str
@@ -78,12 +81,18 @@ def add(state: Account, *, account: str) -> list[Event]:
 
 
 def remove(state: Account, *, account: str) -> list[Event]:
-    """Remove an account with its credentials. Raises `Invalid` for the master account, `NotFound` for an unknown one."""
+    """Remove an account with its credentials.
+
+    Raises `Invalid` for the master account, `NotFound` for an unknown one.
+    """
     if account == MASTER:
         raise Invalid("Cannot delete master account.")
     if not state.exists:
         raise NotFound(f"Account '{account}' not found")
-    return [*(CredentialsRemoved(account=account, connector=c) for c in state.connectors), AccountRemoved(account=account)]
+    return [
+        *(CredentialsRemoved(account=account, connector=c) for c in state.connectors),
+        AccountRemoved(account=account),
+    ]
 
 
 def store_credentials(state: Account, *, account: str, connector: str, fields: list[str]) -> list[Event]:

@@ -1,7 +1,7 @@
 """The table of all event types, and how an event becomes bytes and is read again.
 
-A type is a name in this table, for ever; it is stored beside the event, never a module path. The bytes are a JSON object
-of the event's fields: readable with `psql` alone, amounts as strings, times as ISO 8601 in UTC.
+A type is a name in this table, for ever; it is stored beside the event, never a module path. The bytes are a JSON
+object of the event's fields: readable with `psql` alone, amounts as strings, times as ISO 8601 in UTC.
 """
 
 import msgspec
@@ -12,9 +12,7 @@ from domain.upcasters import upcast
 from domain.values import Json
 
 TYPES: dict[str, type[Event]] = {
-    event.__name__: event
-    for area in (accounts, orders, positions, portfolio)
-    for event in area.EVENTS
+    event.__name__: event for area in (accounts, orders, positions, portfolio) for event in area.EVENTS
 }
 
 _encode = msgspec.json.Encoder().encode
@@ -35,8 +33,8 @@ def encode(event: Event) -> bytes:
 def decode(type_: str, schema_version: int, data: bytes) -> Event:
     """Return the event that was stored, in today's shape.
 
-    Raises `KeyError` for a type that is not in the table and `msgspec.DecodeError` for bytes that are no such event: a log
-    that cannot be read has to stop whoever reads it.
+    Raises `KeyError` for a type that is not in the table and `msgspec.DecodeError` for bytes that are no such event: a
+    log that cannot be read has to stop whoever reads it.
     """
     current, decoder = _decoders[type_]
     if schema_version == current:

@@ -12,7 +12,10 @@ UNBOUNDED = Decimal("1e56")
 
 
 class TradingRule(msgspec.Struct, frozen=True, kw_only=True):
-    """The sizes a venue accepts for one pair. Amounts and steps in base, prices in quote per base, notional in quote."""
+    """The sizes a venue accepts for one pair.
+
+    Amounts and steps in base, prices in quote per base, notional in quote.
+    """
 
     trading_pair: str
     min_order_size: Decimal

@@ -11,7 +11,8 @@ DomainError
 └── Unavailable  503  something outside (log, venue, broker) does not answer; nothing is known to have changed
 ```
 
-Messages are for the user: they name the thing, the value and the bound. `adapters/http/errors.py` maps the tree to answers.
+Messages are for the user: they name the thing, the value and the bound. `adapters/http/errors.py` maps the tree to
+answers.
 """
 
 
@@ -26,8 +27,9 @@ class DomainError(Exception):
 class Malformed(DomainError):
     """Refuse what the request's schema alone can refuse.
 
-    `location` is the path to the value, outermost first (`("body", "amount")`), `kind` the name of the rule that refused
-    it in the wire contract (`greater_than`), `given` the value as it came, `bounds` the rule's own numbers (`{"gt": 0}`).
+    `location` is the path to the value, outermost first (`("body", "amount")`), `kind` the name of the rule that
+    refused it in the wire contract (`greater_than`), `given` the value as it came, `bounds` the rule's own numbers
+    (`{"gt": 0}`).
     """
 
     def __init__(

@@ -21,8 +21,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Who wants something and why: it goes into the envelope of every event that comes of it.
 
     `correlation_id` names the whole story, `causation_id` the command before this one (None at its start), `command_id`
-    this command, `actor` the user, or the process in angle brackets (`<orders>`). `idempotency_key` makes a repeat of the
-    command answer as the first time did.
+    this command, `actor` the user, or the process in angle brackets (`<orders>`). `idempotency_key` makes a repeat of
+    the command answer as the first time did.
     """
 
     correlation_id: UUID
@@ -33,7 +33,10 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as the log holds it. `position` is its place in the log, `version` its place in its stream, both from 1."""
+    """An event as the log holds it.
+
+    `position` is its place in the log, `version` its place in its stream, both from 1.
+    """
 
     position: int
     stream: str

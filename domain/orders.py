@@ -22,6 +22,7 @@ from domain.errors import Invalid, NotFound
 from domain.events import Event
 from domain.values import ZERO, OrderType, PositionAction, Side, Utc, plain, round_down
 
+
 class OrderPlaced(Event, frozen=True, kw_only=True):
     """We want this order, and `server` will send it once. Stream `order-<client_order_id>`, as for the events below.
 
@@ -112,7 +113,8 @@ class OrderExpired(Event, frozen=True, kw_only=True):
 class OrderObserved(Event, frozen=True, kw_only=True):
     """An order found at the venue that we did not place (a liquidation, another program with the same keys).
 
-    Stream `order-<account>-<connector>-<exchange_order_id>`; its later facts are recorded there as for an order of ours.
+    Stream `order-<account>-<connector>-<exchange_order_id>`; its later facts are recorded there as for an order of
+    ours.
     """
 
     account: str
@@ -276,8 +278,8 @@ def place(
 ) -> list[Event]:
     """Decide to place an order, its amount and price rounded down to the venue's steps.
 
-    `market_price` (quote per base, None when not known) values a MARKET order for the notional rule. Raises `Invalid` when
-    the order is outside the trading rule.
+    `market_price` (quote per base, None when not known) values a MARKET order for the notional rule. Raises `Invalid`
+    when the order is outside the trading rule.
     """
     if order_type is OrderType.MARKET:
         price = None
@@ -298,11 +300,13 @@ def place(
     quantized = round_down(amount, rule.min_base_amount_increment)
     if quantized < rule.min_order_size or not quantized:
         raise Invalid(
-            f"Order amount {plain(amount):f} is below minimum order size {plain(rule.min_order_size):f} for {trading_pair}"
+            f"Order amount {plain(amount):f} is below minimum order size {plain(rule.min_order_size):f}"
+            f" for {trading_pair}"
         )
     if quantized > rule.max_order_size:
         raise Invalid(
-            f"Order amount {plain(amount):f} is above maximum order size {plain(rule.max_order_size):f} for {trading_pair}"
+            f"Order amount {plain(amount):f} is above maximum order size {plain(rule.max_order_size):f}"
+            f" for {trading_pair}"
         )
     worth = price if price is not None else market_price
     closes = position_action is PositionAction.CLOSE  # venues let a position smaller than the minimum be closed
@@ -363,9 +367,7 @@ def fail(state: Order, *, reason: str, at: Utc) -> list[Event]:
     return [OrderFailed(reason=reason, failed_at=at)] if waiting else []
 
 
-def cancel(
-    state: Order, *, account: str, connector: str, client_order_id: str, server: str, at: Utc
-) -> list[Event]:
+def cancel(state: Order, *, account: str, connector: str, client_order_id: str, server: str, at: Utc) -> list[Event]:
     """Decide to cancel; a cancel that is under way is not asked for again.
 
     Raises `NotFound` for an order that is not open, or not this account's on this connector.

@@ -18,7 +18,10 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """One token of an account. `units` and `available` in the token, `price` and `value` in USD, None when not known."""
+    """One token of an account.
+
+    `units` and `available` in the token, `price` and `value` in USD, None when not known.
+    """
 
     token: str
     units: Decimal

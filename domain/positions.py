@@ -28,7 +28,10 @@ class PositionObserved(Event, frozen=True, kw_only=True):
 
 
 class FundingPaid(Event, frozen=True, kw_only=True):
-    """One funding payment of a position. `payment` in `currency`, negative when we paid; `funding_id` is the venue's."""
+    """One funding payment of a position.
+
+    `payment` in `currency`, negative when we paid; `funding_id` is the venue's.
+    """
 
     account: str
     connector: str
@@ -138,11 +141,22 @@ def request_leverage(state: Margin, *, account: str, connector: str, trading_pai
     return [LeverageRequested(account=account, connector=connector, trading_pair=trading_pair, leverage=leverage)]
 
 
-def request_mode(state: Margin, *, account: str, connector: str, mode: str) -> list[Event]:
-    """Ask for a position mode. Raises `Invalid` for a word that is none."""
-    if mode not in PositionMode.__members__:
-        raise Invalid(f"Invalid position mode '{mode}'. Must be 'HEDGE' or 'ONEWAY'")
-    wanted = PositionMode(mode)
-    if state.pending is None and state.mode is wanted:
+def mode_of(word: str) -> PositionMode:
+    """Return the mode that a word names. Raises `Invalid` for one that names none."""
+    if word not in PositionMode.__members__:
+        raise Invalid(f"Invalid position mode '{word[:40]}'. Must be 'HEDGE' or 'ONEWAY'")
+    return PositionMode(word)
+
+
+def request_mode(state: Margin, *, account: str, connector: str, mode: PositionMode) -> list[Event]:
+    """Ask for a position mode; asking for what is set already does nothing."""
+    if state.pending is None and state.mode is mode:
         return []
-    return [PositionModeRequested(account=account, connector=connector, mode=wanted)]
+    return [PositionModeRequested(account=account, connector=connector, mode=mode)]
+
+
+def give_up(state: Margin, *, account: str, connector: str) -> list[Event]:
+    """Note that what was asked for was never answered: what the venue has now is what it says."""
+    if state.pending is None:
+        return []
+    return [MarginRefused(account=account, connector=connector, reason="The server stopped before the venue answered")]

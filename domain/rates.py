@@ -13,11 +13,11 @@ DOLLARS = frozenset({"USD", "USDT", "USDC", "FDUSD", "TUSD", "USDP", "DAI", "BUS
 def usd_prices(tokens: Iterable[str], prices: Mapping[str, Decimal]) -> dict[str, Decimal]:
     """Return token → USD for those tokens that a path of known pairs leads to a dollar, by the shortest path.
 
-    `prices` is pair → quote per base. Prices of 0 are no prices. Of paths of one length the first in the order of `prices`
-    counts, so the answer does not depend on the order of `tokens`.
+    `prices` is pair → quote per base. Prices of 0 are no prices. Of paths of one length the first in the order of
+    `prices` counts, so the answer does not depend on the order of `tokens`.
     """
     wanted = set(tokens)
-    found = {token: ONE for token in wanted & DOLLARS}
+    found = dict.fromkeys(wanted & DOLLARS, ONE)
     direct = {token: price for token in wanted - DOLLARS if (price := _direct(token, prices)) is not None}
     found.update(direct)
     missing = wanted - found.keys()

@@ -14,8 +14,8 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a venue says of one account, facts in the order in which they happened there.
 
     `orders` pairs our client order id with what became of that order. `observed` are orders that we did not place,
-    `holdings` the whole account *after* all facts of this report (None: not told), `positions` only those that changed. A
-    `snapshot` is recorded even when it holds nothing new.
+    `holdings` the whole account *after* all facts of this report (None: not told), `positions` only those that
+    changed. A `snapshot` is recorded even when it holds nothing new.
     """
 
     account: str

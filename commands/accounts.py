@@ -1,0 +1,153 @@
+"""Add and remove accounts and their credentials."""
+
+import msgspec
+
+from commands.bus import Call, Command, Handlers, Outcome, origin_of_process
+from commands.deciding import decide
+from commands.ports import Ports
+from domain import accounts
+from domain.accounts import MASTER, NEW, evolve, stream_of
+from domain.errors import Invalid
+from domain.values import check_name
+
+PAPER_CONNECTORS = ("paper", "paper_perpetual")
+
+
+class AddAccount(Command, frozen=True, kw_only=True):
+    """Add an account with no credentials."""
+
+    account: str
+
+
+class RemoveAccount(Command, frozen=True, kw_only=True):
+    """Remove an account, its credentials shredded."""
+
+    account: str
+
+
+class StoreCredentials(Command, frozen=True, kw_only=True):
+    """Connect an account to a connector, or replace its credentials. `credentials` by Hummingbot's field names."""
+
+    account: str
+    connector: str
+    credentials: dict[str, object]
+
+    def fingerprint(self) -> bytes:
+        """Return the fingerprint of the names alone: a digest of a secret is not kept either."""
+        return Command.fingerprint(msgspec.structs.replace(self, credentials=dict.fromkeys(self.credentials)))
+
+    def __repr__(self) -> str:
+        """Show the names of the fields, never their values."""
+        fields = sorted(self.credentials)
+        return f"StoreCredentials(account={self.account!r}, connector={self.connector!r}, fields={fields})"
+
+
+class RemoveCredentials(Command, frozen=True, kw_only=True):
+    """Disconnect an account from a connector, its credentials shredded."""
+
+    account: str
+    connector: str
+
+
+async def add(command: AddAccount, call: Call) -> Outcome:
+    """Add the account."""
+    check_name("account", command.account)
+    decided = await decide(
+        call.ports.log,
+        call.origin,
+        stream=stream_of(command.account),
+        new=NEW,
+        evolve=evolve,
+        decision=lambda state: accounts.add(state, account=command.account),
+        answer=call.keep(None),
+        request=call.request,
+    )
+    call.ports.venues.admit(command.account)
+    return Outcome(result=None, position=decided.position)
+
+
+async def remove(command: RemoveAccount, call: Call) -> Outcome:
+    """Remove the account; its connections end and the vault forgets it."""
+    decided = await decide(
+        call.ports.log,
+        call.origin,
+        stream=stream_of(command.account),
+        new=NEW,
+        evolve=evolve,
+        decision=lambda state: accounts.remove(state, account=command.account),
+        answer=call.keep(None),
+        request=call.request,
+    )
+    await forget(call.ports, command.account)
+    return Outcome(result=None, position=decided.position)
+
+
+async def store_credentials(command: StoreCredentials, call: Call) -> Outcome:
+    """Check the fields, keep them in the vault, note that they are there, connect.
+
+    The vault comes first: a crash after it leaves credentials that nobody uses, and the same call mends that; the other
+    way round the log would name credentials that are nowhere.
+    """
+    ports = call.ports
+    account = check_name("account", command.account)
+    if account not in ports.venues.accounts():
+        raise Invalid(f"Account '{account}' not found")
+    ports.venues.check_credentials(command.connector, command.credentials)
+    await ports.vault.store(account, command.connector, command.credentials)
+    decided = await decide(
+        ports.log,
+        call.origin,
+        stream=stream_of(account),
+        new=NEW,
+        evolve=evolve,
+        decision=lambda state: accounts.store_credentials(
+            state, account=account, connector=command.connector, fields=list(command.credentials)
+        ),
+        answer=call.keep(None),
+        request=call.request,
+    )
+    if command.connector in ports.venues.connectors():
+        await ports.venues.connect(account, command.connector)
+    return Outcome(result=None, position=decided.position)
+
+
+async def remove_credentials(command: RemoveCredentials, call: Call) -> Outcome:
+    """Disconnect and shred; an account that has none is left as it is."""
+    decided = await decide(
+        call.ports.log,
+        call.origin,
+        stream=stream_of(command.account),
+        new=NEW,
+        evolve=evolve,
+        decision=lambda state: accounts.remove_credentials(state, account=command.account, connector=command.connector),
+        answer=call.keep(None),
+        request=call.request,
+    )
+    if decided.events:
+        await forget(call.ports, command.account, command.connector)
+    return Outcome(result=None, position=decided.position)
+
+
+async def forget(ports: Ports, account: str, connector: str | None = None) -> None:
+    """Disconnect and shred what the log says is removed. Doing it again does nothing."""
+    await ports.venues.disconnect(account, connector)
+    await ports.vault.shred(account, connector)
+
+
+async def first_start(ports: Ports) -> None:
+    """Give a new installation its master account, connected to the paper venue."""
+    stream = stream_of(MASTER)
+    if (await ports.log.last([stream]))[stream] is not None:
+        return
+    call = Call(origin=origin_of_process("first start", ports.new_id), ports=ports)
+    await add(AddAccount(account=MASTER), call)
+    for connector in PAPER_CONNECTORS:
+        await store_credentials(StoreCredentials(account=MASTER, connector=connector, credentials={}), call)
+
+
+HANDLERS: Handlers = {
+    AddAccount: (add, None),
+    RemoveAccount: (remove, None),
+    StoreCredentials: (store_credentials, None),
+    RemoveCredentials: (remove_credentials, None),
+}

@@ -1,0 +1,84 @@
+"""Load, fold, decide, append; again from the start when the stream moved meanwhile."""
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import TypeVar
+
+import msgspec
+
+from commands.ports import Appended, Log, Write
+from domain.errors import StreamMoved
+from domain.events import Event, Origin, Recorded
+
+S = TypeVar("S")
+
+ATTEMPTS = 20
+"""How often a decision is made again. Only writers of one stream compete, and each round lets one of them through."""
+
+
+class AlreadyAnswered(Exception):
+    """The idempotency key was used before; the handler must do nothing more."""
+
+    def __init__(self, appended: Appended) -> None:
+        super().__init__("answered before")
+        self.appended = appended
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """What was appended, at which position of the log the caller's view of the world now is."""
+
+    events: Sequence[Event]
+    position: int
+
+
+def fold(state: S, evolve: Callable[[S, Event], S], history: Sequence[Recorded]) -> S:
+    """Return the state after a stream's events."""
+    return reduce(lambda so_far, recorded: evolve(so_far, recorded.event), history, state)
+
+
+async def append(
+    log: Log, writes: Sequence[Write], origin: Origin, *, answer: bytes | None = None, request: bytes = b""
+) -> int:
+    """Append and return the position. Raises `AlreadyAnswered` where the origin's idempotency key is known."""
+    appended = await log.append(writes, origin, answer=answer, request=request)
+    if appended.repeated:
+        raise AlreadyAnswered(appended)
+    return appended.position
+
+
+async def decide(
+    log: Log,
+    origin: Origin,
+    *,
+    stream: str,
+    new: S,
+    evolve: Callable[[S, Event], S],
+    decision: Callable[[S], list[Event]],
+    answer: bytes | None = None,
+    request: bytes = b"",
+) -> Decided:
+    """Decide on the present state of one stream and append what was decided.
+
+    A decision of `[]` appends nothing, but where the origin has an idempotency key its answer is kept. Raises what the
+    decision raises, `AlreadyAnswered`, `Unavailable`, and `StreamMoved` when other writers always came first.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        history = (await log.read([stream]))[stream]
+        events = decision(fold(new, evolve, history))
+        if not events and origin.idempotency_key is None:
+            return Decided(events=events, position=history[-1].position if history else 0)
+        version = history[-1].version if history else 0
+        try:
+            position = await append(
+                log,
+                [Write(stream=stream, expected_version=version, events=events)],
+                origin,
+                answer=answer,
+                request=request,
+            )
+        except StreamMoved:
+            if attempt == ATTEMPTS:
+                raise
+        else:
+            return Decided(events=events, position=position)
+    raise AssertionError("the last attempt returns or raises")

@@ -1,0 +1,11 @@
+"""The table of all commands: type → (handler, type of its result)."""
+
+from commands import accounts, orders, portfolio, positions
+from commands.bus import Handlers
+
+HANDLERS: Handlers = {
+    **accounts.HANDLERS,
+    **orders.HANDLERS,
+    **portfolio.HANDLERS,
+    **positions.HANDLERS,
+}

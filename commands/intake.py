@@ -1,0 +1,89 @@
+"""Take in what venues tell, in order, and record it in batches.
+
+One queue and one worker for each account on each connector: while one batch is being recorded the next one gathers, and
+all that waits becomes one report and one commit. A log that cannot be reached stops the worker until it can; nothing
+that a venue told is dropped.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import reduce
+from uuid import UUID
+
+import structlog
+
+from commands.bus import Bus, origin_of_process
+from commands.portfolio import RecordReport
+from domain.errors import StreamMoved, Unavailable
+from domain.reports import AccountReport, merge
+
+logger = structlog.get_logger()
+
+RETRY_SECONDS = 0.2
+MOST_AT_ONCE = 500
+
+Key = tuple[str, str]
+
+
+class Intake:
+    """The account sink of every connector: call it with a report, await what it returns if you need the position."""
+
+    def __init__(self, new_id: Callable[[], UUID]) -> None:
+        """Begin with nothing waiting; reports are recorded once `run` runs."""
+        self._new_id = new_id
+        self._queues: dict[Key, deque[tuple[AccountReport, asyncio.Future[int]]]] = {}
+        self._news = asyncio.Event()
+        self._working: set[Key] = set()
+
+    def __call__(self, report: AccountReport) -> asyncio.Future[int]:
+        """Put a report behind those of the same account and connector."""
+        recorded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault((report.account, report.connector), deque()).append((report, recorded))
+        self._news.set()
+        return recorded
+
+    @property
+    def waiting(self) -> int:
+        """How many reports are not recorded yet."""
+        return sum(len(queue) for queue in self._queues.values())
+
+    async def run(self, bus: Bus) -> None:
+        """Record what comes in until canceled."""
+        async with asyncio.TaskGroup() as workers:
+            while True:
+                self._news.clear()
+                for key, queue in self._queues.items():
+                    if queue and key not in self._working:
+                        self._working.add(key)
+                        workers.create_task(self._work(key, bus), name=f"intake {key[0]} {key[1]}")
+                await self._news.wait()
+
+    async def drain(self) -> None:
+        """Wait until all that came in so far is recorded."""
+        last = [queue[-1][1] for queue in self._queues.values() if queue]
+        await asyncio.gather(*last)
+
+    async def _work(self, key: Key, bus: Bus) -> None:
+        queue = self._queues[key]
+        try:
+            while queue:
+                batch = [queue[i] for i in range(min(len(queue), MOST_AT_ONCE))]
+                position = await self._record(reduce(merge, (report for report, _ in batch)), bus)
+                for _, recorded in batch:
+                    queue.popleft()
+                    if not recorded.done():
+                        recorded.set_result(position)
+        finally:
+            self._working.discard(key)
+
+    async def _record(self, report: AccountReport, bus: Bus) -> int:
+        """Record a report, however long the log cannot be reached."""
+        while True:
+            try:
+                outcome = await bus.dispatch(RecordReport(report=report), origin_of_process("intake", self._new_id))
+            except (Unavailable, StreamMoved) as reason:
+                logger.warning("intake_waits", account=report.account, connector=report.connector, why=reason.message)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return outcome.position

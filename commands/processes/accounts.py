@@ -1,0 +1,60 @@
+"""Keep connections and vault as the log says: connect what is stored, disconnect and shred what is removed."""
+
+import structlog
+
+from commands.accounts import forget
+from commands.bus import Bus, origin_of_process
+from commands.deciding import fold
+from commands.ports import Ports
+from commands.positions import GiveUpMarginRequest
+from commands.processes.runner import Process
+from domain.accounts import EVENTS, NEW, Account, evolve, stream_of
+from domain.errors import DomainError
+from domain.events import Recorded
+
+logger = structlog.get_logger()
+
+
+async def connect_all(bus: Bus) -> None:
+    """Connect every account at start-up, and close what was asked of a venue and never answered."""
+    for name, account in (await bus.ports.lookup.accounts()).items():
+        await _connect(bus.ports, name, account)
+        for connector in bus.ports.venues.accounts().get(name, ()):
+            if bus.ports.venues.exchange(connector).perpetual:
+                command = GiveUpMarginRequest(account=name, connector=connector)
+                await bus.dispatch(command, origin_of_process("accounts", bus.ports.new_id))
+
+
+async def reconnect(ports: Ports) -> None:
+    """Try again the connections that could not be made so far."""
+    for name, account in (await ports.lookup.accounts()).items():
+        await _connect(ports, name, account)
+
+
+async def _connect(ports: Ports, name: str, account: Account) -> None:
+    ports.venues.admit(name)
+    connected = ports.venues.accounts()[name]
+    for connector in account.connectors:
+        if connector in connected or connector not in ports.venues.connectors():
+            continue
+        try:
+            await ports.venues.connect(name, connector)
+        except DomainError as reason:
+            # One venue that is away must not keep the others from starting; it is tried again by the schedule.
+            logger.warning("connector_unavailable", account=name, connector=connector, why=reason.message)
+
+
+async def _follow(recorded: Recorded, ports: Ports) -> None:
+    """Bring one account's connections and vault to what its stream says now."""
+    name = recorded.stream.removeprefix(stream_of(""))
+    account = fold(NEW, evolve, (await ports.log.read([recorded.stream]))[recorded.stream])
+    if not account.exists:
+        await forget(ports, name)
+        return
+    await _connect(ports, name, account)
+    for connector in ports.venues.connectors():
+        if connector not in account.connectors:
+            await forget(ports, name, connector)
+
+
+ACCOUNTS = Process(name="accounts", types=[event.__name__ for event in EVENTS], step=_follow)

@@ -1,0 +1,104 @@
+"""See every order to an outcome: ask the venue about those it has not answered, and never send one again.
+
+At start-up and every few seconds alike: an order without an outcome that was placed longer ago than any request of ours
+can still be on its way is asked for at the venue by its client order id. What the venue knows is taken in as any
+report. When it positively does not know the order, several times over longer than its own delays, the order failed,
+and the event holds the evidence.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from commands.bus import Bus, origin_of_process
+from commands.orders import FailOrder, LoseOrder, RefuseCancel
+from commands.ports import Exchange, Ports
+from domain.errors import DomainError, Unavailable
+from domain.orders import OrderPlaced
+
+logger = structlog.get_logger()
+
+IN_FLIGHT_SECONDS = 15
+"""No request of ours to a venue takes longer (the connectors' own time-outs are shorter)."""
+DENIALS = 3
+"""How often a venue must say that it does not know an order, where it may need time to know."""
+
+
+class Denied(msgspec.Struct, kw_only=True):
+    """How often and since when a venue says that it does not know an order."""
+
+    first_at: datetime
+    times: int = 0
+
+
+class OrderWatch:
+    """Asks venues about orders without an outcome. Its only memory is how often it was denied; losing it costs time."""
+
+    def __init__(self, bus: Bus, taken_in: Callable[[], Awaitable[None]]) -> None:
+        """Watch over the orders of the bus's ports. `taken_in` returns when all that venues told so far is recorded."""
+        self._bus = bus
+        self._taken_in = taken_in
+        self._ports: Ports = bus.ports
+        self._denied: dict[str, Denied] = {}
+
+    async def after_restart(self) -> None:
+        """Ask at once about all that this server left without an outcome: nothing of it is on its way any more."""
+        await self._look(self._ports.clock())
+
+    async def look(self) -> None:
+        """Ask about all that waits for an outcome for longer than a request can be on its way."""
+        await self._look(self._ports.clock() - timedelta(seconds=IN_FLIGHT_SECONDS))
+
+    async def _look(self, before: datetime) -> None:
+        for order in await self._ports.lookup.unanswered(placed_before=before):
+            await self._settle(order)
+        for order in await self._ports.lookup.cancels_unanswered(requested_before=before):
+            await self._settle_cancel(order)
+
+    async def _settle(self, order: OrderPlaced) -> None:
+        try:
+            exchange = self._ports.venues.connected(order.account, order.connector)
+            known = await exchange.ask(order)
+        except DomainError as reason:
+            # Unavailable, or the account is not connected any more: nobody can tell, so it stays unknown.
+            await self._lose(order, reason.message)
+            return
+        if known:
+            self._denied.pop(order.client_order_id, None)
+        else:
+            await self._deny(order, exchange)
+
+    async def _lose(self, order: OrderPlaced, reason: str) -> None:
+        command = LoseOrder(client_order_id=order.client_order_id, reason=reason)
+        await self._bus.dispatch(command, origin_of_process("orders", self._ports.new_id))
+
+    async def _deny(self, order: OrderPlaced, exchange: Exchange) -> None:
+        now = self._ports.clock()
+        denied = self._denied.setdefault(order.client_order_id, Denied(first_at=now))
+        denied.times += 1
+        waited = (now - denied.first_at).total_seconds()
+        if exchange.settles_within_seconds and (denied.times < DENIALS or waited < exchange.settles_within_seconds):
+            await self._lose(order, f"{order.connector} does not know the order yet")
+            return
+        del self._denied[order.client_order_id]
+        reason = f"{order.connector} does not know the order: asked {denied.times} times over {waited:.0f} s"
+        command = FailOrder(client_order_id=order.client_order_id, reason=reason)
+        await self._bus.dispatch(command, origin_of_process("orders", self._ports.new_id))
+
+    async def _settle_cancel(self, order: OrderPlaced) -> None:
+        try:
+            exchange = self._ports.venues.connected(order.account, order.connector)
+            known = await exchange.ask(order)
+        except Unavailable as reason:
+            logger.warning("cancel_unanswered", order_id=order.client_order_id, why=reason.message)
+            return
+        except DomainError as reason:
+            why = reason.message
+        else:
+            why = "The venue did not cancel it" if known else f"{order.connector} does not know the order"
+        # A cancel that did happen is recorded now, and then there is nothing left to refuse.
+        await self._taken_in()
+        command = RefuseCancel(client_order_id=order.client_order_id, reason=why)
+        await self._bus.dispatch(command, origin_of_process("orders", self._ports.new_id))
