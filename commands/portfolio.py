@@ -75,7 +75,7 @@ async def _writes(ports: Ports, report: AccountReport, prices: Mapping[str, Deci
     events = _order_events(report)
     histories = await ports.log.read(list(events))
     writes = [
-        Write(stream=stream, expected_version=len(histories[stream]), events=new)
+        _continue(histories[stream], stream, new)
         for stream, facts in events.items()
         if (new := _unknown(stream, histories[stream], facts))
     ]
@@ -91,11 +91,26 @@ async def _writes(ports: Ports, report: AccountReport, prices: Mapping[str, Deci
             banned=ports.banned,
             at=report.reported_at,
         )
+    # What one order did to balances and positions belongs to its story; what several did is told by the report's own.
+    stories = {write.correlation_id for write in writes}
+    story = stories.pop() if len(stories) == 1 else None
     for stream, new in lists.items():
         before = last[stream]
-        writes.append(Write(stream=stream, expected_version=before.version if before else 0, events=new))
+        version = before.version if before else 0
+        writes.append(Write(stream=stream, expected_version=version, events=new, correlation_id=story))
     seen = [h[-1].position for h in histories.values() if h] + [r.position for r in last.values() if r]
     return writes, max(seen, default=0)
+
+
+def _continue(history: Sequence[Recorded], stream: str, events: Sequence[Event]) -> Write:
+    """Return the write of an order's facts, in the story in which the order was placed."""
+    return Write(
+        stream=stream,
+        expected_version=len(history),
+        events=events,
+        correlation_id=history[0].correlation_id if history else None,
+        causation_id=history[-1].command_id if history else None,
+    )
 
 
 def _order_events(report: AccountReport) -> dict[str, list[OrderFact | OrderObserved]]:

@@ -24,11 +24,17 @@ NewId = Callable[[], UUID]
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
-    """Events to append to one stream that is expected to be at `expected_version` (0: it does not exist yet)."""
+    """Events to append to one stream that is expected to be at `expected_version` (0: it does not exist yet).
+
+    `correlation_id` and `causation_id`, where given, take the place of the origin's in the envelopes of these events: a
+    report of a venue carries facts of several stories.
+    """
 
     stream: str
     expected_version: int
     events: Sequence[Event]
+    correlation_id: UUID | None = None
+    causation_id: UUID | None = None
 
 
 class Appended(msgspec.Struct, frozen=True, kw_only=True):
