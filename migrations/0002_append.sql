@@ -35,7 +35,13 @@ create function log.append(
     out before      bigint,
     out moved       bigint[],
     out repeated    bigint[]
-) language plpgsql as $$
+) language plpgsql
+-- Plans made while a table is still small must serve when it is large, and planning for each batch would cost more than
+-- the batch.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
+as $$
 declare
     now_at timestamptz;
 begin
@@ -57,7 +63,7 @@ begin
     if cardinality(keys) > 0 then
         repeated := array(
             select k.n from unnest(key_actors, keys) with ordinality as k (actor, key, n)
-             where exists (select from work.idempotency i where i.actor = k.actor and i.key = k.key));
+             where (select true from work.idempotency i where i.actor = k.actor and i.key = k.key));
     else
         repeated := '{}';
     end if;
