@@ -1,0 +1,74 @@
+"""What every request passes first: bounds on its target, one log line; and how its body becomes a struct."""
+
+from time import perf_counter
+from typing import Any
+
+import litestar
+import structlog
+
+from adapters.http import errors
+from adapters.http.bodies import decode
+from adapters.http.protocol import App, Message, Receive, Scope, Send
+
+PATH_BYTES = 2048
+CORRELATION = "nectar.correlation_id"
+"""The key of a request's scope under which its correlation id stands, where it caused something."""
+
+logger = structlog.get_logger()
+
+
+class Request(litestar.Request[Any, Any, Any]):
+    """A request whose JSON is decoded straight into the type that its route asks for."""
+
+    async def json(self) -> Any:  # noqa: ANN401 - what the route asks for
+        """Return the body as the type of the route's `data`. Raises `MalformedRequest`."""
+        wanted = self.route_handler.parsed_data_field
+        return decode(await self.body(), dict if wanted is None else wanted.annotation)
+
+
+class Entrance:
+    """Refuses targets that no route can mean, and writes one line for each request that was answered."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take a request, or pass on what is none."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = perf_counter()
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        refusal = _bad_target(scope)
+        if refusal is None:
+            await self._app(scope, receive, noting)
+        else:
+            await errors.send_detail(noting, *refusal)
+        logger.info(
+            "request_done",
+            method=scope["method"],
+            path=scope.get(
+                "path_template", "unknown"
+            ),  # the template: the path itself may hold what is nobody's business
+            status=status,
+            ms=round((perf_counter() - began) * 1000, 2),
+            correlation_id=str(scope[CORRELATION]) if CORRELATION in scope else None,
+        )
+
+
+def _bad_target(scope: Scope) -> tuple[int, str] | None:
+    path, query = scope["path"], scope["query_string"]
+    if len(path) > PATH_BYTES:
+        return 414, f"Path has {len(path)} characters; at most {PATH_BYTES} are allowed"
+    if not path.isprintable():
+        return 400, "Path holds a character that cannot be printed"
+    if b"%00" in query:
+        return 400, "Query holds a NUL character"
+    return None
