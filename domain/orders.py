@@ -228,7 +228,7 @@ def evolve(state: Order, event: Event) -> Order:
             )
         case OrderFilled():
             return _filled(state, event)
-        case OrderRejected() if state.is_open:
+        case OrderRejected() if state.is_open or state.status is Status.FAILED:
             return change(state, status=Status.REJECTED, cancel_requested=False)
         case OrderOutcomeUnknown() if state.status is Status.PLACED:
             return change(state, status=Status.UNKNOWN)
@@ -334,25 +334,8 @@ def place(
 
 
 def record(state: Order, fact: OrderFact) -> list[Event]:
-    """Take a fact that the venue told; what is known already gives `[]`."""
-    match fact:
-        case OrderFilled(trade_id=trade_id):
-            known = trade_id in state.trade_ids
-        case OrderAccepted(exchange_order_id=exchange_order_id):
-            known = state.exchange_order_id == exchange_order_id and state.status not in (
-                Status.PLACED,
-                Status.UNKNOWN,
-                Status.REJECTED,
-                Status.FAILED,
-            )
-        case OrderRejected():
-            known = state.status is Status.REJECTED
-        case OrderCanceled():
-            known = state.status is Status.CANCELED
-        case OrderExpired():
-            known = state.status is Status.EXPIRED
-        case CancelRejected():
-            known = not state.cancel_requested
+    """Take a fact that the venue told; what is known already, or says nothing new, gives `[]`."""
+    known = fact.trade_id in state.trade_ids if isinstance(fact, OrderFilled) else evolve(state, fact) == state
     return [] if known else [fact]
 
 

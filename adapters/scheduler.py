@@ -1,0 +1,47 @@
+"""Runs jobs by the clock, with APScheduler."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import structlog
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from commands.schedule import Job
+
+logger = structlog.get_logger()
+
+
+@asynccontextmanager
+async def scheduled(jobs: Sequence[Job]) -> AsyncIterator[None]:
+    """Run jobs while the block runs; one that is late runs once, one that fails is logged and runs again next time."""
+    scheduler = AsyncIOScheduler(timezone=UTC)
+    scheduler.add_listener(_failed, EVENT_JOB_ERROR)
+    for job in jobs:
+        seconds = job.every.total_seconds()
+        scheduler.add_job(
+            job.run,
+            IntervalTrigger(seconds=int(seconds), start_date=_aligned(seconds) if job.aligned else None, timezone=UTC),
+            id=job.name,
+            name=job.name,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+def _aligned(seconds: float) -> datetime:
+    """Return a past moment that is a whole multiple of the interval since 1970."""
+    now = datetime.now(UTC).timestamp()
+    return datetime.fromtimestamp(now - now % seconds, UTC)
+
+
+def _failed(event: JobExecutionEvent) -> None:
+    logger.error("job_failed", job=event.job_id, exc_info=event.exception)

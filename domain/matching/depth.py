@@ -1,0 +1,60 @@
+"""Depth: the market's side of a book, made out of one quote."""
+
+from collections.abc import Sequence
+from decimal import ROUND_CEILING, Decimal
+
+import msgspec
+
+from domain.connectors import TradingRule
+from domain.values import ONE, round_down
+
+LEVELS = 20
+GAP = Decimal("0.0001")
+"""Between two levels, as a share of the price."""
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """The market's best prices, quote per base, with the base to be had at each. `bid` is below `ask`."""
+
+    bid: Decimal
+    ask: Decimal
+    bid_size: Decimal
+    ask_size: Decimal
+
+    @property
+    def mid(self) -> Decimal:
+        """The price in the middle."""
+        return (self.bid + self.ask) / 2
+
+
+class Depth(msgspec.Struct, frozen=True, kw_only=True):
+    """What the market offers until its next quote: (price, amount), best price first. `mark` values positions."""
+
+    bids: Sequence[tuple[Decimal, Decimal]]
+    asks: Sequence[tuple[Decimal, Decimal]]
+    mark: Decimal
+
+
+def ladder(quote: Quote, rule: TradingRule, levels: int = LEVELS) -> Depth:
+    """Return the depth behind a quote: level after level further away, each one size larger than the one before.
+
+    Prices are on the pair's steps, bids rounded down and asks up; every level offers at least one step of the base.
+    """
+    step = rule.min_price_increment
+    gap = max(step, _up(quote.mid * GAP, step))
+    best_bid, best_ask = round_down(quote.bid, step), _up(quote.ask, step)
+    bids = [(best_bid - gap * level, level + 1) for level in range(levels)]
+    return Depth(
+        bids=[(price, _size(quote.bid_size, times, rule)) for price, times in bids if price > 0],
+        asks=[(best_ask + gap * level, _size(quote.ask_size, level + 1, rule)) for level in range(levels)],
+        mark=quote.mid,
+    )
+
+
+def _size(size: Decimal, times: int, rule: TradingRule) -> Decimal:
+    step = rule.min_base_amount_increment
+    return max(step, round_down(size * times, step))
+
+
+def _up(value: Decimal, step: Decimal) -> Decimal:
+    return (value / step).to_integral_value(rounding=ROUND_CEILING) * step if step else value * ONE

@@ -1,0 +1,41 @@
+"""Numbers, pairs and names."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.errors import Invalid
+from domain.values import Side, check_name, plain, round_down, split_pair
+
+
+@given(st.decimals("0", "1e18", places=18), st.sampled_from(["1", "0.01", "0.00001", "0.5", "5", "1e-18"]))
+def test_rounding_down_gives_the_largest_multiple_that_is_not_above(value: Decimal, step: str) -> None:
+    rounded = round_down(value, Decimal(step))
+    assert rounded <= value < rounded + Decimal(step)
+    assert rounded % Decimal(step) == 0
+
+
+def test_a_step_of_nothing_leaves_the_number_as_it_is() -> None:
+    assert round_down(Decimal("1.230"), Decimal(0)) == Decimal("1.23")
+
+
+@pytest.mark.parametrize(("given_", "text"), [("100", "100"), ("1E+2", "100"), ("0.0100", "0.01"), ("0E-9", "0")])
+def test_plain_numbers_have_no_exponent_and_no_trailing_zeros(given_: str, text: str) -> None:
+    assert str(plain(Decimal(given_))) == text
+
+
+def test_a_pair_has_a_base_and_a_quote() -> None:
+    assert split_pair("BTC-USDT") == ("BTC", "USDT")
+    for wrong in ("BTC", "-USDT", "BTC-", "A-B-C", ""):
+        with pytest.raises(Invalid, match="Invalid trading pair"):
+            split_pair(wrong)
+
+
+def test_a_name_is_given_back_as_it_is() -> None:
+    assert check_name("account", "my-acc_1") == "my-acc_1"
+
+
+def test_each_side_has_another() -> None:
+    assert (Side.BUY.opposite, Side.SELL.opposite) == (Side.SELL, Side.BUY)
