@@ -1,0 +1,101 @@
+"""The port `Lookup` by reading the whole log each time: slow, and plainly right."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from commands.deciding import fold
+from commands.ports import AccountMemory, Log
+from domain import accounts, orders, positions
+from domain.accounts import Account
+from domain.events import Recorded
+from domain.orders import CancelRequested, OrderPlaced, Status
+from domain.portfolio import Balance, BalancesObserved
+from domain.positions import PositionObserved
+
+
+class ScanningLookup:
+    """Answers from all events there are."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def _streams(self) -> dict[str, list[Recorded]]:
+        streams: dict[str, list[Recorded]] = {}
+        for recorded in await self._log.page(0, 1_000_000):
+            streams.setdefault(recorded.stream, []).append(recorded)
+        return streams
+
+    async def accounts(self) -> Mapping[str, Account]:
+        folded = {
+            stream.removeprefix("account-"): fold(accounts.NEW, accounts.evolve, history)
+            for stream, history in (await self._streams()).items()
+            if stream.startswith("account-")
+        }
+        return {name: account for name, account in folded.items() if account.exists}
+
+    async def memory(self, account: str, connector: str) -> AccountMemory:
+        streams = await self._streams()
+        balances = streams.get(f"balances-{account}-{connector}", [])
+        margin = fold(positions.NEW, positions.evolve, streams.get(positions.margin_stream_of(account, connector), []))
+        seen = max((r.recorded_at for history in streams.values() for r in history), default=None)
+        return AccountMemory(
+            account=account,
+            connector=connector,
+            balances=_balances(balances),
+            open_orders=[
+                (placed, order.exchange_order_id, order.filled)
+                for placed, order in self._orders(streams)
+                if (placed.account, placed.connector, order.status) == (account, connector, Status.ACCEPTED)
+                and order.exchange_order_id is not None
+            ],
+            positions=_open_positions(streams, account, connector),
+            leverage=margin.leverage,
+            mode=margin.mode,
+            last_seen_at=seen,
+        )
+
+    async def unanswered(self, *, placed_before: datetime) -> Sequence[OrderPlaced]:
+        return [
+            placed
+            for placed, order in self._orders(await self._streams())
+            if order.status in (Status.PLACED, Status.UNKNOWN) and placed.placed_at < placed_before
+        ]
+
+    async def cancels_unanswered(self, *, requested_before: datetime) -> Sequence[OrderPlaced]:
+        streams = await self._streams()
+        return [
+            placed
+            for placed, order in self._orders(streams)
+            if order.is_open
+            and order.cancel_requested
+            and any(
+                isinstance(r.event, CancelRequested) and r.event.requested_at < requested_before
+                for r in streams[orders.stream_of(placed.client_order_id)]
+            )
+        ]
+
+    @staticmethod
+    def _orders(streams: Mapping[str, list[Recorded]]) -> list[tuple[OrderPlaced, orders.Order]]:
+        return [
+            (history[0].event, fold(orders.NEW, orders.evolve, history))
+            for history in streams.values()
+            if isinstance(history[0].event, OrderPlaced)
+        ]
+
+
+def _balances(history: Sequence[Recorded]) -> Sequence[Balance] | None:
+    if not history:
+        return None
+    last = history[-1].event
+    assert isinstance(last, BalancesObserved)
+    return last.balances
+
+
+def _open_positions(streams: Mapping[str, list[Recorded]], account: str, connector: str) -> list[PositionObserved]:
+    last = {
+        (event.trading_pair, event.side): event
+        for history in streams.values()
+        for event in (r.event for r in history)
+        if isinstance(event, PositionObserved) and (event.account, event.connector) == (account, connector)
+    }
+    return [position for position in last.values() if position.amount]
