@@ -1,16 +1,20 @@
 """What every request passes first: bounds on its target, one log line; and how its body becomes a struct."""
 
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import litestar
 import structlog
+from litestar.exceptions import ClientException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from adapters.http import errors
 from adapters.http.bodies import decode
-from adapters.http.protocol import App, Message, Receive, Scope, Send
+from adapters.http.protocol import App, Message, Receive, Scope, Send, header
 
 PATH_BYTES = 2048
+BODY_BYTES = 4 * 1024 * 1024
+_TOO_LARGE = f"Request body is longer than {BODY_BYTES} bytes"
 CORRELATION = "nectar.correlation_id"
 """The key of a request's scope under which its correlation id stands, where it caused something."""
 
@@ -18,12 +22,51 @@ logger = structlog.get_logger()
 
 
 class Request(litestar.Request[Any, Any, Any]):
-    """A request whose JSON is decoded straight into the type that its route asks for."""
+    """A request whose body is read in one go and decoded straight into the type that its route asks for."""
+
+    _read: bytes | None = None
+
+    @property
+    def asgi(self) -> Scope:
+        """The request's scope, without the framework's view of it."""
+        return cast("Scope", self.scope)
+
+    async def body(self) -> bytes:
+        """Return the body. Raises `RequestEntityTooLarge` as soon as it is longer than the application takes."""
+        if self._read is None:
+            self._read = await _read(cast("Receive", self.receive), header(self.asgi, b"content-length"))
+        return self._read
 
     async def json(self) -> Any:  # noqa: ANN401 - what the route asks for
         """Return the body as the type of the route's `data`. Raises `MalformedRequest`."""
         wanted = self.route_handler.parsed_data_field
         return decode(await self.body(), dict if wanted is None else wanted.annotation)
+
+
+async def _read(receive: Receive, announced: bytes | None) -> bytes:
+    if announced is not None and int(announced) > BODY_BYTES:  # the server has found it to be a number
+        raise RequestEntityTooLarge(_TOO_LARGE)
+    parts = []
+    length = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        part = message.get("body", b"")
+        length += len(part)
+        if length > BODY_BYTES:
+            raise RequestEntityTooLarge(_TOO_LARGE)
+        parts.append(part)
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class ClientDisconnected(ClientException):
+    """The client left before its request was complete; nobody reads the answer."""
+
+    status_code = 499
+    detail = "Client closed the connection"
 
 
 class Entrance:

@@ -1,0 +1,23 @@
+"""Send an answer that is ready: bytes of JSON, sent as they are."""
+
+from adapters.http.protocol import Receive, Scope, Send
+
+
+class Answer:
+    """An application that answers with this JSON. `headers` are more of them, names in lower case."""
+
+    __slots__ = ("_body", "_headers", "_status")
+
+    def __init__(self, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        self._status = status
+        self._body = body
+        self._headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            *headers,
+        ]
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer."""
+        await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})
