@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from adapters.event_store import PostgresLog
 from adapters.migrations import migrate
-from commands.ports import Log
 from tests.cluster import cluster
 
 _numbers = count(1)
@@ -66,9 +66,7 @@ def empty_database_url(server_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def log(database_url: str) -> AsyncIterator[Log]:
+async def log(database_url: str) -> AsyncIterator[PostgresLog]:
     """Return an open, empty event log."""
-    from adapters.event_store import PostgresLog
-
     async with PostgresLog.open(database_url) as opened:
         yield opened
