@@ -1,0 +1,5 @@
+"""Why there can be no private Postgres."""
+
+
+class NoPostgres(Exception):
+    """Say why the private Postgres cannot run, and what the operator can do about it."""
