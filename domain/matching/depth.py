@@ -6,7 +6,7 @@ from decimal import ROUND_CEILING, Decimal
 import msgspec
 
 from domain.connectors import TradingRule
-from domain.values import ONE, round_down
+from domain.values import round_down
 
 LEVELS = 20
 GAP = Decimal("0.0001")
@@ -57,4 +57,4 @@ def _size(size: Decimal, times: int, rule: TradingRule) -> Decimal:
 
 
 def _up(value: Decimal, step: Decimal) -> Decimal:
-    return (value / step).to_integral_value(rounding=ROUND_CEILING) * step if step else value * ONE
+    return (value / step).to_integral_value(rounding=ROUND_CEILING) * step

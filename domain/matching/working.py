@@ -11,8 +11,8 @@ from domain.values import OrderType, PositionAction, Side
 class Working(msgspec.Struct, kw_only=True, eq=False):
     """An order that is being matched or rests in a book. `remaining` in base is what may still trade.
 
-    `number` is its exchange order id and its place in time: of two orders the smaller number came first. An order of the
-    venue's own (a liquidation) has the id under which we keep orders that we did not place.
+    `number` is its exchange order id and its place in time: of two orders the smaller number came first. An order of
+    the venue's own (a liquidation) has the id under which we keep orders that we did not place.
     """
 
     number: int
@@ -27,7 +27,6 @@ class Working(msgspec.Struct, kw_only=True, eq=False):
     price: Decimal | None
     remaining: Decimal
     resting: bool = False
-    told: bool = True
 
     @property
     def limit(self) -> Decimal:
@@ -37,9 +36,9 @@ class Working(msgspec.Struct, kw_only=True, eq=False):
         return self.price
 
     @property
-    def signed(self) -> int:
-        """1 for what buys, -1 for what sells."""
-        return 1 if self.side is Side.BUY else -1
+    def exchange_order_id(self) -> str:
+        """The number as the venue tells it."""
+        return str(self.number)
 
 
 def worked(placed: OrderPlaced, *, number: int, base: str, quote: str, filled: Decimal) -> Working:
