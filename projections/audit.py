@@ -1,0 +1,170 @@
+"""An index of every event by type, actor and story. What happened stands in the log itself, and is read from there."""
+
+# ruff: noqa: S608 - queries are put together from constants of this file
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+import msgspec
+
+from domain.events import Recorded
+from projections.view import Connection, View
+
+_TABLES = """
+    create table audit (
+        position       bigint      primary key,
+        type           text        not null,
+        actor          text        not null,
+        correlation_id uuid        not null,
+        recorded_at    timestamptz not null
+    );
+"""
+
+_INDEXES = """
+    create index on audit (type, position);
+    create index on audit (actor, position);
+    create index on audit (correlation_id, position);
+    create index on audit (recorded_at, position);
+"""
+
+
+async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
+    """Take a range of the log in, straight from its table."""
+    await connection.execute(
+        "insert into audit (position, type, actor, correlation_id, recorded_at)"
+        " select position, type, actor, correlation_id, recorded_at from log.events"
+        " where shard = 0 and position between %s and %s order by position",
+        [events[0].position, events[-1].position],
+    )
+
+
+VIEW = View(name="audit", tables=_TABLES, indexes=_INDEXES, handles=(), apply=apply)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An event with its envelope, as the log holds it; `data` is the event's JSON."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    recorded_at: datetime
+    actor: str
+    command_id: UUID
+    correlation_id: UUID
+    causation_id: UUID | None
+    data: msgspec.Raw
+
+
+_ENTRY = (
+    "e.position, e.stream, e.version, e.type, e.recorded_at, e.actor, e.command_id, e.correlation_id,"
+    " e.causation_id, e.data"
+)
+
+
+async def search(
+    connection: Connection,
+    *,
+    limit: int,
+    before: int | None = None,
+    above: int | None = None,
+    upto: int | None = None,
+    stream: str | None = None,
+    type_: str | None = None,
+    actor: str | None = None,
+    correlation_id: UUID | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[Entry]:
+    """Return up to `limit` events that match, newest first, with a position below `before`.
+
+    Positions are above `above` and at most `upto`; times, both inclusive, are turned into positions first, because in
+    the log time follows position.
+    """
+    values = {
+        "before": before,
+        "above": above,
+        "upto": upto,
+        "stream": stream,
+        "type": type_,
+        "actor": actor,
+        "correlation_id": correlation_id,
+        "since": since,
+        "until": until,
+        "limit": limit,
+    }
+    conditions = [_CONDITIONS[name] for name, value in values.items() if value is not None and name in _CONDITIONS]
+    # A stream has an index of its own in the log; everything else is found here.
+    source: LiteralString = "log.events e" if stream is not None else "audit a join log.events e on e.shard = 0"
+    joined: LiteralString = "" if stream is not None else " and e.position = a.position"
+    key: LiteralString = "e" if stream is not None else "a"
+    where = (" where " + " and ".join(conditions)).replace("@", key) if conditions else ""
+    found = await connection.execute(
+        f"select {_ENTRY} from {source}{joined}{where} order by {key}.position desc limit %(limit)s", values
+    )
+    return [_entry(row) async for row in found]
+
+
+_CONDITIONS: dict[str, LiteralString] = {
+    "before": "@.position < %(before)s",
+    "above": "@.position > %(above)s",
+    "upto": "@.position <= %(upto)s",
+    "stream": "@.stream = %(stream)s",
+    "type": "@.type = %(type)s",
+    "actor": "@.actor = %(actor)s",
+    "correlation_id": "@.correlation_id = %(correlation_id)s",
+    "since": "@.position >= (select position from audit where recorded_at >= %(since)s order by recorded_at, position"
+    " limit 1)",
+    "until": "@.position <= (select position from audit where recorded_at <= %(until)s order by recorded_at desc,"
+    " position desc limit 1)",
+}
+
+
+async def stream(
+    connection: Connection,
+    name: str,
+    *,
+    limit: int,
+    after: int = 0,
+    upto: int | None = None,
+    at: datetime | None = None,
+) -> list[Entry]:
+    """Return up to `limit` events of a stream behind version `after`, oldest first, as it was at a position or time."""
+    found = await connection.execute(
+        f"select {_ENTRY} from log.events e where e.stream = %(name)s and e.version > %(after)s"
+        " and (%(upto)s::bigint is null or e.position <= %(upto)s)"
+        " and (%(at)s::timestamptz is null or e.recorded_at <= %(at)s) order by e.version limit %(limit)s",
+        {"name": name, "after": after, "upto": upto, "at": at, "limit": limit},
+    )
+    return [_entry(row) async for row in found]
+
+
+async def chain(connection: Connection, correlation_id: UUID, *, limit: int, after: int = 0) -> list[Entry]:
+    """Return up to `limit` events of a story behind position `after`, oldest first."""
+    found = await connection.execute(
+        f"select {_ENTRY} from audit a join log.events e on e.shard = 0 and e.position = a.position"
+        " where a.correlation_id = %s and a.position > %s order by a.position limit %s",
+        [correlation_id, after, limit],
+    )
+    return [_entry(row) async for row in found]
+
+
+async def total(connection: Connection) -> int:
+    """Return how many events there are."""
+    found = await connection.execute("select coalesce(max(position), 0) from audit")
+    row = await found.fetchone()
+    return 0 if row is None else int(row[0])
+
+
+async def length(connection: Connection, name: str) -> int:
+    """Return how many events a stream has; a dropped range of it counts."""
+    found = await connection.execute("select coalesce(max(version), 0) from log.events where stream = %s", [name])
+    row = await found.fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    *envelope, data = row
+    return Entry(*(*envelope, msgspec.Raw(data)))

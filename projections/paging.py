@@ -1,0 +1,139 @@
+"""Lists that are read page by page, newest first, without a cost that grows with the log.
+
+Each row carries its item as it stands on the wire (`wire`, a JSON object), so that a page is read without building it.
+A page begins behind the key of the last item before it; how many items there are is added up when they are written.
+"""
+
+# ruff: noqa: S608 - queries are put together from constants of this package
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import LiteralString
+
+import msgspec
+
+from projections.view import Connection
+
+Key = tuple[datetime, int]
+"""Where an item stands in a list: its time, and the position in the log that made it."""
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that is read page by page: the column of an item's time, and the table that counts its items.
+
+    `item` is the item as JSON text; `only` leaves rows out, and `only_counts` the counts of the same rows.
+    """
+
+    table: LiteralString
+    time: LiteralString
+    counts: LiteralString
+    item: LiteralString = "wire"
+    only: LiteralString = "true"
+    only_counts: LiteralString = "true"
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Items of a list as JSON objects, the key to go on behind (None: it ends here), and how many match in all."""
+
+    items: Sequence[str]
+    next: Key | None
+    total: int
+
+
+async def page(
+    connection: Connection,
+    listing: Listing,
+    *,
+    limit: int,
+    after: Key | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    **filters: Sequence[str] | None,
+) -> Page:
+    """Return up to `limit` items, newest first, that match every filter: column → values, none of them for any.
+
+    `since` and `until` are inclusive; counting what is between them costs as much as there is between them.
+    """
+    conditions, values = _conditions(listing, filters, since, until)
+    total = _total(listing, conditions, timed=since is not None or until is not None)
+    wanted = list(conditions)
+    if after is not None:
+        wanted.append(f"({listing.time}, position) < (%(after_at)s, %(after_position)s)")
+        values |= {"after_at": after[0], "after_position": after[1]}
+    found = await connection.execute(
+        f"select {listing.time}, position, {listing.item}, ({total}) from {listing.table}{_where(listing.only, wanted)}"
+        f" order by {listing.time} desc, position desc limit %(limit)s",
+        values | {"limit": limit + 1},
+    )
+    rows = await found.fetchall()
+    if not rows:
+        counted = await (await connection.execute(total, values)).fetchone()
+        return Page(items=[], next=None, total=counted[0] if counted else 0)
+    shown = rows[:limit]
+    return Page(
+        items=[row[2] for row in shown],
+        next=(shown[-1][0], shown[-1][1]) if len(rows) > limit else None,
+        total=rows[0][3],
+    )
+
+
+async def add(
+    connection: Connection,
+    counts: LiteralString,
+    columns: Sequence[LiteralString],
+    changes: Iterable[tuple[tuple[str, ...], int]],
+) -> None:
+    """Add to a table of counts: key → how many more, or fewer. A count that comes to nothing leaves the table."""
+    sums: Counter[tuple[str, ...]] = Counter()
+    for key, change in changes:
+        sums[key] += change
+    changed = sorted((key, change) for key, change in sums.items() if change)
+    if not changed:
+        return
+    names = ", ".join(columns)
+    arrays = ", ".join("%s::text[]" for _ in columns)
+    await connection.execute(
+        f"insert into {counts} ({names}, total) select * from unnest({arrays}, %s::bigint[])"
+        f" on conflict ({names}) do update set total = {counts}.total + excluded.total",
+        [*([key[n] for key, _ in changed] for n in range(len(columns))), [change for _, change in changed]],
+    )
+    if any(change < 0 for _, change in changed):
+        await connection.execute(f"delete from {counts} where total = 0")
+
+
+def _conditions(
+    listing: Listing, filters: Mapping[str, Sequence[str] | None], since: datetime | None, until: datetime | None
+) -> tuple[list[LiteralString], dict[str, object]]:
+    conditions: list[LiteralString] = []
+    values: dict[str, object] = {}
+    for column, wanted in filters.items():
+        if wanted:
+            conditions.append(_MATCHES[column])
+            values[column] = list(wanted)
+    if since is not None:
+        conditions.append(f"{listing.time} >= %(since)s")
+        values["since"] = since
+    if until is not None:
+        conditions.append(f"{listing.time} <= %(until)s")
+        values["until"] = until
+    return conditions, values
+
+
+def _total(listing: Listing, conditions: Sequence[LiteralString], *, timed: bool) -> LiteralString:
+    if timed:
+        return f"select count(*) from {listing.table}{_where(listing.only, conditions)}"
+    return f"select coalesce(sum(total), 0)::bigint from {listing.counts}{_where(listing.only_counts, conditions)}"
+
+
+def _where(only: LiteralString, conditions: Sequence[LiteralString]) -> LiteralString:
+    return " where " + " and ".join((only, *conditions))
+
+
+_MATCHES: dict[str, LiteralString] = {
+    "account": "account = any(%(account)s)",
+    "connector": "connector = any(%(connector)s)",
+    "trading_pair": "trading_pair = any(%(trading_pair)s)",
+    "status": "status = any(%(status)s)",
+    "side": "side = any(%(side)s)",
+}

@@ -1,0 +1,295 @@
+"""Portfolio: what each account holds on each connector, now and at each time it was seen."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from domain.accounts import AccountRemoved, CredentialsRemoved
+from domain.events import Recorded
+from domain.portfolio import Balance, BalancesObserved
+from projections.view import Connection, View, text, texts
+
+_TABLES = """
+    create table holdings (
+        account     text        not null,
+        connector   text        not null,
+        observed_at timestamptz not null,
+        tokens      text[]      not null,
+        units       numeric[]   not null,
+        available   numeric[]   not null,
+        prices      numeric[]   not null,
+        usd         numeric[]   not null,
+        wire        text        not null,
+        primary key (account, connector)
+    );
+    create table snapshots (
+        account     text        not null,
+        connector   text        not null,
+        observed_at timestamptz not null,
+        position    bigint      not null,
+        wire        text        not null,
+        primary key (account, connector, observed_at, position)
+    );
+    create table snapshot_series (
+        account   text   not null,
+        connector text   not null,
+        position  bigint not null,
+        primary key (account, connector)
+    );
+"""
+
+
+class TokenItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A token on the wire: `units` in the token, `price` and `value` in USD, 0 when not known."""
+
+    token: str
+    units: float
+    price: float
+    value: float
+    available_units: float
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def on_the_wire(balances: Sequence[Balance]) -> str:
+    """Return what an account holds on a connector as clients read it; tokens it has none of are left out."""
+    return _encode(
+        [
+            TokenItem(
+                token=text(b.token) or "",
+                units=float(b.units),
+                price=float(b.price or 0),
+                value=float(b.value or 0),
+                available_units=float(b.available),
+            )
+            for b in balances
+            if b.units
+        ]
+    ).decode()
+
+
+async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
+    """Take events into the tables: the last balances of each account and connector, and a snapshot for each time."""
+    latest: dict[tuple[str, str], BalancesObserved | None] = {}
+    removed: list[str] = []
+    seen: list[tuple[int, BalancesObserved]] = []
+    for recorded in events:
+        match recorded.event:
+            case BalancesObserved() as observed:
+                latest[observed.account, observed.connector] = observed
+                seen.append((recorded.position, observed))
+            case CredentialsRemoved(account=account, connector=connector):
+                latest[account, connector] = None
+            case AccountRemoved(account=account):
+                removed.append(account)
+                latest = {key: kept for key, kept in latest.items() if key[0] != account}
+    await _forget(connection, removed, [key for key, kept in latest.items() if kept is None])
+    if kept := [observed for observed in latest.values() if observed is not None]:
+        await _put_holdings(connection, kept)
+    if seen:
+        await _put_snapshots(connection, seen)
+
+
+async def _forget(connection: Connection, accounts: Sequence[str], pairs: Sequence[tuple[str, str]]) -> None:
+    if accounts:
+        await connection.execute("delete from holdings where account = any(%s)", [accounts])
+    if pairs:
+        await connection.execute(
+            "delete from holdings h using unnest(%s::text[], %s::text[]) as gone (account, connector)"
+            " where h.account = gone.account and h.connector = gone.connector",
+            [[account for account, _ in pairs], [connector for _, connector in pairs]],
+        )
+
+
+async def _put_holdings(connection: Connection, latest: Sequence[BalancesObserved]) -> None:
+    # Row by row, for the arrays in an array would have to be of one length; there are few rows.
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            "insert into holdings (account, connector, observed_at, tokens, units, available, prices, usd, wire)"
+            " values (%s, %s, %s, %s::text[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s)"
+            " on conflict (account, connector) do update set observed_at = excluded.observed_at,"
+            " tokens = excluded.tokens, units = excluded.units, available = excluded.available,"
+            " prices = excluded.prices, usd = excluded.usd,"
+            " wire = excluded.wire",
+            [
+                (
+                    observed.account,
+                    observed.connector,
+                    observed.observed_at,
+                    texts(b.token for b in observed.balances),
+                    [b.units for b in observed.balances],
+                    [b.available for b in observed.balances],
+                    [b.price for b in observed.balances],
+                    [b.value for b in observed.balances],
+                    on_the_wire(observed.balances),
+                )
+                for observed in latest
+            ],
+        )
+
+
+async def _put_snapshots(connection: Connection, seen: Sequence[tuple[int, BalancesObserved]]) -> None:
+    accounts = [observed.account for _, observed in seen]
+    connectors = [observed.connector for _, observed in seen]
+    positions = [position for position, _ in seen]
+    await connection.execute(
+        "insert into snapshots (account, connector, observed_at, position, wire)"
+        " select * from unnest(%s::text[], %s::text[], %s::timestamptz[], %s::bigint[], %s::text[])",
+        [
+            accounts,
+            connectors,
+            [observed.observed_at for _, observed in seen],
+            positions,
+            [on_the_wire(observed.balances) for _, observed in seen],
+        ],
+    )
+    await connection.execute(
+        "insert into snapshot_series (account, connector, position) select account, connector, min(position)"
+        " from unnest(%s::text[], %s::text[], %s::bigint[]) as s (account, connector, position)"
+        " group by account, connector on conflict do nothing",
+        [accounts, connectors, positions],
+    )
+
+
+VIEW = View(
+    name="portfolio",
+    tables=_TABLES,
+    indexes="",
+    handles=(BalancesObserved, CredentialsRemoved, AccountRemoved),
+    apply=apply,
+)
+
+
+class Holdings(msgspec.Struct, frozen=True, kw_only=True):
+    """The last balances of an account on a connector; `value` is None for a token without a price."""
+
+    account: str
+    connector: str
+    tokens: Sequence[str]
+    units: Sequence[Decimal]
+    values: Sequence[Decimal | None]
+
+
+async def state(
+    connection: Connection, *, accounts: Sequence[str] | None = None, connectors: Sequence[str] | None = None
+) -> list[tuple[str, str | None, str | None]]:
+    """Return (account, connector, what it holds as JSON), in the order in which they came.
+
+    An account with nothing to show stands there once, without a connector.
+    """
+    found = await connection.execute(
+        "select a.account, h.connector, h.wire from accounts a"
+        " left join (account_connectors c join holdings h using (account, connector))"
+        " on c.account = a.account and (%(connectors)s::text[] is null or c.connector = any(%(connectors)s))"
+        " where %(accounts)s::text[] is null or a.account = any(%(accounts)s) order by a.position, c.position",
+        {"accounts": list(accounts) if accounts else None, "connectors": list(connectors) if connectors else None},
+    )
+    return await found.fetchall()
+
+
+async def holdings(
+    connection: Connection, *, accounts: Sequence[str] | None = None, connectors: Sequence[str] | None = None
+) -> list[Holdings]:
+    """Return the last balances of all accounts and connectors, or of those named, in the order in which they came."""
+    found = await connection.execute(
+        "select h.account, h.connector, h.tokens, h.units, h.usd from accounts a"
+        " join account_connectors c using (account) join holdings h using (account, connector)"
+        " where (%(accounts)s::text[] is null or h.account = any(%(accounts)s))"
+        " and (%(connectors)s::text[] is null or h.connector = any(%(connectors)s)) order by a.position, c.position",
+        {"accounts": list(accounts) if accounts else None, "connectors": list(connectors) if connectors else None},
+    )
+    return [
+        Holdings(account=account, connector=connector, tokens=tokens, units=units, values=values)
+        async for account, connector, tokens, units, values in found
+    ]
+
+
+async def balances(connection: Connection, *, account: str, connector: str) -> tuple[list[Balance], datetime] | None:
+    """Return the last balances to the last digit and when they were observed, None before any."""
+    found = await connection.execute(
+        "select tokens, units, available, prices, usd, observed_at from holdings where account = %s and connector = %s",
+        [account, connector],
+    )
+    row = await found.fetchone()
+    if row is None:
+        return None
+    *columns, observed_at = row
+    kept = [
+        Balance(token=token, units=units, available=available, price=price, value=value)
+        for token, units, available, price, value in zip(*columns, strict=True)
+    ]
+    return kept, observed_at
+
+
+async def history(
+    connection: Connection,
+    *,
+    interval_seconds: int,
+    limit: int,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    before: datetime | None = None,
+    accounts: Sequence[str] | None = None,
+    connectors: Sequence[str] | None = None,
+) -> list[tuple[datetime, datetime, str, str, str]]:
+    """Return (start of the interval, time, account, connector, what it held as JSON), newest first.
+
+    For each of the newest `limit` intervals in which anything was seen, the last snapshot of each account and connector
+    in it. `before` is the start of an interval to go on behind; `since` and `until` are inclusive.
+    """
+    found = await connection.execute(
+        _HISTORY,
+        {
+            "interval": f"{interval_seconds} seconds",
+            "limit": limit,
+            "since": since,
+            "until": until,
+            "before": before,
+            "accounts": list(accounts) if accounts else None,
+            "connectors": list(connectors) if connectors else None,
+        },
+    )
+    return await found.fetchall()
+
+
+# One index lookup for each interval that has snapshots of an account on a connector: from the newest back, the next
+# lookup begins where the interval of the last one began.
+_HISTORY = """
+    with recursive sampled as (
+        select s.account, s.connector, s.position as series, n.start, n.observed_at, n.position, 1 as step
+        from snapshot_series s
+        cross join lateral (
+            select date_bin(%(interval)s::interval, observed_at, timestamptz 'epoch') as start, observed_at, position
+            from snapshots
+            where account = s.account and connector = s.connector
+              and observed_at < coalesce(%(before)s::timestamptz, 'infinity')
+              and observed_at <= coalesce(%(until)s::timestamptz, 'infinity')
+              and observed_at >= coalesce(%(since)s::timestamptz, '-infinity')
+            order by observed_at desc, position desc limit 1
+        ) n
+        where (%(accounts)s::text[] is null or s.account = any(%(accounts)s))
+          and (%(connectors)s::text[] is null or s.connector = any(%(connectors)s))
+        union all
+        select p.account, p.connector, p.series, n.start, n.observed_at, n.position, p.step + 1
+        from sampled p
+        cross join lateral (
+            select date_bin(%(interval)s::interval, observed_at, timestamptz 'epoch') as start, observed_at, position
+            from snapshots
+            where account = p.account and connector = p.connector
+              and observed_at < p.start
+              and observed_at >= coalesce(%(since)s::timestamptz, '-infinity')
+            order by observed_at desc, position desc limit 1
+        ) n
+        where p.step < %(limit)s
+    ),
+    newest as (
+        select *, dense_rank() over (order by start desc) as place from sampled
+    )
+    select n.start, n.observed_at, n.account, n.connector, s.wire
+    from newest n join snapshots s using (account, connector, observed_at, position)
+    where n.place <= %(limit)s
+    order by n.start desc, n.series
+"""

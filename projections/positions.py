@@ -1,0 +1,296 @@
+"""Positions on perpetuals, their leverage and mode, and the funding paid for them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from domain.events import Recorded
+from domain.positions import FundingPaid, LeverageSet, PositionModeSet, PositionObserved
+from domain.values import PositionMode, PositionSide
+from projections import paging
+from projections.paging import Key, Listing, Page
+from projections.view import Connection, View
+
+_TABLES = """
+    create table positions (
+        account        text        not null,
+        connector      text        not null,
+        trading_pair   text        not null,
+        side           text        not null,
+        amount         numeric     not null,
+        entry_price    numeric     not null,
+        mark_price     numeric     not null,
+        unrealized_pnl numeric     not null,
+        leverage       integer     not null,
+        observed_at    timestamptz not null,
+        primary key (account, connector, trading_pair, side)
+    );
+    create table leverages (
+        account      text    not null,
+        connector    text    not null,
+        trading_pair text    not null,
+        leverage     integer not null,
+        primary key (account, connector, trading_pair)
+    );
+    create table position_modes (
+        account   text not null,
+        connector text not null,
+        mode      text not null,
+        primary key (account, connector)
+    );
+    create table funding_payments (
+        position     bigint      primary key,
+        account      text        not null,
+        connector    text        not null,
+        trading_pair text        not null,
+        currency     text        not null,
+        payment      numeric     not null,
+        at           timestamptz not null,
+        wire         text        not null
+    );
+    create table funding_payment_counts (
+        account      text   not null,
+        connector    text   not null,
+        trading_pair text   not null,
+        total        bigint not null,
+        primary key (account, connector, trading_pair)
+    );
+"""
+
+_INDEXES = """
+    create index on funding_payments (at, position);
+    create index on funding_payments (account, connector, trading_pair, at, position);
+"""
+
+
+class FundingPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """A funding payment on the wire. `id` is its place in the log; `funding_payment` is negative when we paid."""
+
+    id: int
+    funding_payment_id: str
+    timestamp: str
+    account_name: str
+    connector_name: str
+    trading_pair: str
+    funding_rate: float
+    funding_payment: float
+    fee_currency: str
+    position_size: float | None
+    position_side: str
+    exchange_funding_id: str
+
+
+def on_the_wire(position: int, paid: FundingPaid) -> bytes:
+    """Return a funding payment as clients read it; a one-way position is LONG or SHORT by its sign."""
+    side = paid.position_side
+    if side is PositionSide.BOTH:
+        side = PositionSide.SHORT if paid.position_size < 0 else PositionSide.LONG
+    return msgspec.json.encode(
+        FundingPayment(
+            id=position,
+            funding_payment_id=paid.funding_id,
+            timestamp=paid.paid_at.isoformat(),
+            account_name=paid.account,
+            connector_name=paid.connector,
+            trading_pair=paid.trading_pair,
+            funding_rate=float(paid.rate),
+            funding_payment=float(paid.payment),
+            fee_currency=paid.currency,
+            position_size=float(paid.position_size),
+            position_side=side.value,
+            exchange_funding_id=paid.funding_id,
+        )
+    )
+
+
+async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
+    """Take events into the tables: the last word on each position, leverage and mode, and every funding payment."""
+    held: dict[tuple[str, str, str, str], PositionObserved] = {}
+    leverages: dict[tuple[str, str, str], int] = {}
+    modes: dict[tuple[str, str], str] = {}
+    paid: list[tuple[int, FundingPaid]] = []
+    for recorded in events:
+        match recorded.event:
+            case PositionObserved() as seen:
+                held[seen.account, seen.connector, seen.trading_pair, seen.side.value] = seen
+            case LeverageSet() as leverage:
+                leverages[leverage.account, leverage.connector, leverage.trading_pair] = leverage.leverage
+            case PositionModeSet() as mode:
+                modes[mode.account, mode.connector] = mode.mode.value
+            case FundingPaid() as payment:
+                paid.append((recorded.position, payment))
+    if held:
+        await _put_positions(connection, held)
+    if leverages:
+        await connection.execute(
+            "insert into leverages (account, connector, trading_pair, leverage)"
+            " select * from unnest(%s::text[], %s::text[], %s::text[], %s::integer[])"
+            " on conflict (account, connector, trading_pair) do update set leverage = excluded.leverage",
+            [*_columns(leverages, 3), list(leverages.values())],
+        )
+    if modes:
+        await connection.execute(
+            "insert into position_modes (account, connector, mode)"
+            " select * from unnest(%s::text[], %s::text[], %s::text[])"
+            " on conflict (account, connector) do update set mode = excluded.mode",
+            [*_columns(modes, 2), list(modes.values())],
+        )
+    if paid:
+        await _put_funding(connection, paid)
+
+
+async def _put_positions(connection: Connection, held: dict[tuple[str, str, str, str], PositionObserved]) -> None:
+    seen = list(held.values())
+    await connection.execute(
+        "insert into positions (account, connector, trading_pair, side, amount, entry_price, mark_price,"
+        " unrealized_pnl, leverage, observed_at) select * from unnest(%s::text[], %s::text[], %s::text[], %s::text[],"
+        " %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::integer[], %s::timestamptz[])"
+        " on conflict (account, connector, trading_pair, side) do update set amount = excluded.amount,"
+        " entry_price = excluded.entry_price, mark_price = excluded.mark_price,"
+        " unrealized_pnl = excluded.unrealized_pnl, leverage = excluded.leverage, observed_at = excluded.observed_at",
+        [
+            *_columns(held, 4),
+            [p.amount for p in seen],
+            [p.entry_price for p in seen],
+            [p.mark_price for p in seen],
+            [p.unrealized_pnl for p in seen],
+            [p.leverage for p in seen],
+            [p.observed_at for p in seen],
+        ],
+    )
+    await connection.execute("delete from positions where amount = 0")
+
+
+async def _put_funding(connection: Connection, paid: Sequence[tuple[int, FundingPaid]]) -> None:
+    await connection.execute(
+        "insert into funding_payments (position, account, connector, trading_pair, currency, payment, at, wire)"
+        " select * from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::numeric[],"
+        " %s::timestamptz[], %s::text[])",
+        [
+            [position for position, _ in paid],
+            [p.account for _, p in paid],
+            [p.connector for _, p in paid],
+            [p.trading_pair for _, p in paid],
+            [p.currency for _, p in paid],
+            [p.payment for _, p in paid],
+            [p.paid_at for _, p in paid],
+            [on_the_wire(position, p).decode() for position, p in paid],
+        ],
+    )
+    await paging.add(
+        connection,
+        "funding_payment_counts",
+        ("account", "connector", "trading_pair"),
+        [((p.account, p.connector, p.trading_pair), 1) for _, p in paid],
+    )
+
+
+def _columns(keys: Iterable[tuple[str, ...]], width: int) -> list[list[str]]:
+    columns = list(zip(*keys, strict=True))
+    return [list(columns[n]) for n in range(width)]
+
+
+VIEW = View(
+    name="positions",
+    tables=_TABLES,
+    indexes=_INDEXES,
+    handles=(PositionObserved, FundingPaid, LeverageSet, PositionModeSet),
+    apply=apply,
+)
+
+FUNDING = Listing(table="funding_payments", time="at", counts="funding_payment_counts")
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A position as the venue last told it; fields as in `PositionObserved`."""
+
+    account: str
+    connector: str
+    trading_pair: str
+    side: str
+    amount: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    unrealized_pnl: Decimal
+    leverage: int
+    observed_at: datetime
+
+
+Place = tuple[str, str, str, str]
+"""Where a position stands in their order: account, connector, trading pair, side."""
+
+
+async def held(
+    connection: Connection,
+    *,
+    limit: int,
+    after: Place | None = None,
+    account: Sequence[str] | None = None,
+    connector: Sequence[str] | None = None,
+) -> tuple[list[Held], Place | None, int]:
+    """Return open positions in order, the place to go on behind (None: no more), and how many match in all."""
+    values = {
+        "account": list(account) if account else None,
+        "connector": list(connector) if connector else None,
+        "after": list(after) if after else None,
+        "limit": limit + 1,
+    }
+    found = await connection.execute(
+        "select account, connector, trading_pair, side, amount, entry_price, mark_price, unrealized_pnl, leverage,"
+        " observed_at, total from (select *, count(*) over () as total from positions"
+        " where (%(account)s::text[] is null or account = any(%(account)s))"
+        " and (%(connector)s::text[] is null or connector = any(%(connector)s))) p"
+        " where %(after)s::text[] is null or array[account, connector, trading_pair, side] > %(after)s::text[]"
+        " order by account, connector, trading_pair, side limit %(limit)s",
+        values,
+    )
+    rows = await found.fetchall()
+    shown = [Held(*row[:10]) for row in rows[:limit]]
+    last = shown[-1] if len(rows) > limit else None
+    place = None if last is None else (last.account, last.connector, last.trading_pair, last.side)
+    return shown, place, rows[0][10] if rows else 0
+
+
+async def mode(connection: Connection, *, account: str, connector: str) -> PositionMode:
+    """Return the position mode last set; one-way before any was."""
+    found = await connection.execute(
+        "select mode from position_modes where account = %s and connector = %s", [account, connector]
+    )
+    row = await found.fetchone()
+    return PositionMode.ONEWAY if row is None else PositionMode(row[0])
+
+
+async def leverages(connection: Connection, *, account: str, connector: str) -> dict[str, int]:
+    """Return trading pair → leverage, of the pairs for which one was set."""
+    found = await connection.execute(
+        "select trading_pair, leverage from leverages where account = %s and connector = %s order by trading_pair",
+        [account, connector],
+    )
+    return dict(await found.fetchall())
+
+
+async def funding(
+    connection: Connection,
+    *,
+    limit: int,
+    after: Key | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    account: Sequence[str] | None = None,
+    connector: Sequence[str] | None = None,
+    trading_pair: Sequence[str] | None = None,
+) -> Page:
+    """Return a page of funding payments, newest first."""
+    return await paging.page(
+        connection,
+        FUNDING,
+        limit=limit,
+        after=after,
+        since=since,
+        until=until,
+        account=account,
+        connector=connector,
+        trading_pair=trading_pair,
+    )

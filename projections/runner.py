@@ -1,0 +1,287 @@
+"""Keep the views: one reader of the log, one transaction a batch, one checkpoint a view.
+
+Of several processes that run a `Projector`, one leads each view and the others stand by, held apart by an advisory
+lock that Postgres gives back when its holder dies. Rows and checkpoint move in one transaction and by compare-and-set,
+so that whoever believes to lead cannot apply an event twice. A view that cannot be applied stops alone; the others go
+on.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+
+import msgspec
+import psycopg
+import structlog
+
+from domain.errors import Conflict, Unavailable
+from domain.events import Recorded
+from projections.replay import rebuild
+from projections.view import Connection, Moved, Source, View, checkpoints, connect, move, prepare
+
+__all__ = ["Progress", "Projector", "Source", "View"]
+
+logger = structlog.get_logger()
+
+# SQLSTATE classes that say something of the server, not of the statement: connection, rollback by the server
+# (deadlock), resources, operator intervention, system error.
+_SERVER_TROUBLE = frozenset({"08", "40", "53", "57", "58"})
+_POLL_SECONDS = 0.005
+
+
+class _Wait(msgspec.Struct):
+    position: int
+    views: Sequence[str]
+    done: asyncio.Future[None]
+
+
+class Progress:
+    """How far the views have come, as this process knows it."""
+
+    def __init__(self, views: Iterable[str]) -> None:
+        self._at = dict.fromkeys(views, 0)
+        self._failures: dict[str, str] = {}
+        self._waiting: list[_Wait] = []
+        self._asked = asyncio.Event()
+
+    @property
+    def views(self) -> Sequence[str]:
+        """The names of all views."""
+        return tuple(self._at)
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """View → why it stopped; it stays where it is until the process is started again."""
+        return self._failures
+
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """View → position of the last event that it has seen."""
+        return self._at
+
+    def moved(self, positions: Mapping[str, int]) -> None:
+        """Note where views are now, and wake who waited for it."""
+        self._at.update(positions)
+        self._wake()
+
+    def failed(self, view: str, reason: str) -> None:
+        """Note that a view has stopped; nobody waits for it any more."""
+        self._failures[view] = reason
+        self._wake()
+
+    def lag(self, position: int, views: Sequence[str]) -> int:
+        """Return by how many events the slowest of the views is behind a position, 0 for none."""
+        return max(0, position - min((self._at[view] for view in views), default=position))
+
+    async def reached(self, position: int, views: Sequence[str], timeout_seconds: float) -> int:
+        """Wait until all the views have seen a position; return the lag that is left when the time is over."""
+        if not self._hopeful(position, views):
+            return self.lag(position, views)
+        wait = _Wait(position=position, views=views, done=asyncio.get_running_loop().create_future())
+        self._waiting.append(wait)
+        self._asked.set()
+        try:
+            with suppress(TimeoutError):  # the caller is told the lag instead
+                async with asyncio.timeout(timeout_seconds):
+                    await wait.done
+        finally:
+            self._waiting.remove(wait)
+        return self.lag(position, views)
+
+    async def asked(self) -> None:
+        """Wait until somebody waits for a view."""
+        while not self._waiting:
+            self._asked.clear()
+            await self._asked.wait()
+
+    def _wake(self) -> None:
+        for wait in self._waiting:
+            if not wait.done.done() and not self._hopeful(wait.position, wait.views):
+                wait.done.set_result(None)
+
+    def _hopeful(self, position: int, views: Sequence[str]) -> bool:
+        behind = self.lag(position, views) > 0
+        return behind and not any(view in self._failures for view in views)
+
+
+class Projector:
+    """Keeps the views of one process up to date, leading those that nobody else leads.
+
+    With `lead` False it only watches what another process keeps.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        source: Source,
+        views: Sequence[View],
+        progress: Progress,
+        *,
+        lead: bool = True,
+        standby_seconds: float = 1.0,
+    ) -> None:
+        self._database_url = database_url
+        self._source = source
+        self._views = views
+        self._progress = progress
+        self._lead = lead
+        self._standby_seconds = standby_seconds
+        self._applying = asyncio.Lock()
+        self._at: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled. Survives a restart of Postgres; raises when the log holds what cannot be read."""
+        while True:
+            try:
+                async with (
+                    await connect(self._database_url) as leading,
+                    await connect(self._database_url) as working,
+                ):
+                    await prepare(working, self._views)
+                    await self._work(leading, working)
+            except (psycopg.OperationalError, Unavailable, Conflict) as error:
+                logger.warning("projector_disconnected", error=str(error))
+                await asyncio.sleep(self._standby_seconds / 2)
+
+    async def _work(self, leading: Connection, working: Connection) -> None:
+        following: asyncio.Task[None] | None = None
+        building: asyncio.Task[list[View]] | None = None
+        held: list[View] = []
+        led: set[str] = set()
+        try:
+            while True:
+                ready: list[View] = []
+                if self._lead and (won := await self._claim(leading, led)):
+                    led |= {view.name for view in won}
+                    known = await checkpoints(leading, won)
+                    ready = [view for view in won if known[view.name][0] == view.fingerprint]
+                    if building is not None:
+                        ready += await building
+                    stale = [view for view in won if view not in ready]
+                    building = asyncio.create_task(self._build(stale)) if stale else None
+                elif building is not None and building.done():
+                    ready, building = building.result(), None
+                if ready:
+                    await self._stop(following)
+                    held += ready
+                    following = asyncio.create_task(self._follow(working, held))
+                await self._watch(leading, {view.name for view in held})
+                await self._pause(following, building, standby=len(held) < len(self._views))
+        finally:
+            await self._stop(following)
+            await _cancel(building)
+
+    async def _claim(self, leading: Connection, led: set[str]) -> list[View]:
+        # Session locks: they go to somebody else when this connection ends, however it ends.
+        won = []
+        for view in self._views:
+            if view.name not in led and view.name not in self._progress.failures:
+                cursor = await leading.execute(
+                    "select pg_try_advisory_lock(hashtextextended('nectar.view.' || %s, 0))", [view.name]
+                )
+                if await cursor.fetchone() == (True,):
+                    won.append(view)
+        return won
+
+    async def _build(self, stale: Sequence[View]) -> list[View]:
+        # Together first, for one pass through the log; apart when one of them cannot be built.
+        logger.info("views_building", views=[view.name for view in stale])
+        try:
+            await rebuild(self._database_url, self._source, stale)
+        except (psycopg.OperationalError, Unavailable, Conflict):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a view raises is the view's own
+            if len(stale) == 1:
+                self._give_up(stale[0], error)
+                return []
+            return [built for view in stale for built in await self._build([view])]
+        return list(stale)
+
+    async def _watch(self, leading: Connection, held: set[str]) -> None:
+        # What others lead; also notices that this connection, and the locks with it, are gone.
+        others = [view for view in self._views if view.name not in held]
+        known = await checkpoints(leading, others)
+        positions = {v.name: known[v.name][1] for v in others if known[v.name][0] == v.fingerprint}
+        self._progress.moved(positions)
+
+    async def _pause(
+        self, following: asyncio.Task[None] | None, building: asyncio.Task[list[View]] | None, *, standby: bool
+    ) -> None:
+        tasks: list[asyncio.Task[None] | asyncio.Task[list[View]]]
+        tasks = [task for task in (following, building) if task is not None and not task.done()]
+        asked = asyncio.create_task(self._progress.asked() if standby else asyncio.sleep(self._standby_seconds))
+        await asyncio.wait({*tasks, asked}, timeout=self._standby_seconds, return_when=asyncio.FIRST_COMPLETED)
+        if standby and asked.done():
+            await asyncio.sleep(_POLL_SECONDS)
+        await _cancel(asked)
+        if following is not None and following.done():
+            following.result()
+
+    async def _stop(self, following: asyncio.Task[None] | None) -> None:
+        async with self._applying:  # never in the middle of a batch
+            await _cancel(following)
+
+    async def _follow(self, working: Connection, views: Sequence[View]) -> None:
+        views = [view for view in views if view.name not in self._progress.failures]
+        known = await checkpoints(working, views)
+        self._at = {view.name: known[view.name][1] for view in views}
+        self._progress.moved(self._at)
+        async for batch in self._source.follow(min(self._at.values(), default=0)):
+            async with self._applying:
+                await self._take(working, views, batch)
+
+    async def _take(self, working: Connection, views: Sequence[View], batch: Sequence[Recorded]) -> None:
+        last = batch[-1].position
+        while waiting := [v for v in views if v.name not in self._progress.failures and self._at[v.name] < last]:
+            try:
+                await self._commit(working, waiting, batch)
+            except Moved:
+                await self._look_again(working, waiting)
+            except psycopg.OperationalError as error:
+                if working.broken or error.sqlstate is None or error.sqlstate[:2] in _SERVER_TROUBLE:
+                    raise
+                await self._take_apart(working, waiting, batch, error)
+            except Exception as error:  # noqa: BLE001 - whatever a view raises is the view's own
+                await self._take_apart(working, waiting, batch, error)
+
+    async def _take_apart(
+        self, working: Connection, views: Sequence[View], batch: Sequence[Recorded], error: Exception
+    ) -> None:
+        # Find out whose fault it was; the others have seen the batch then.
+        if len(views) == 1:
+            self._give_up(views[0], error)
+            return
+        for view in views:
+            await self._take(working, [view], batch)
+
+    async def _commit(self, working: Connection, views: Sequence[View], batch: Sequence[Recorded]) -> None:
+        last = batch[-1].position
+        async with working.transaction():
+            await move(working, views, self._at, last)
+            for view in views:
+                if events := view.relevant(batch, self._at[view.name]):
+                    await view.apply(working, events)
+        moved = {view.name: last for view in views}
+        self._at.update(moved)
+        self._progress.moved(moved)
+
+    async def _look_again(self, working: Connection, views: Sequence[View]) -> None:
+        # A rebuild has put a newer view in its place; one by another version of the program ends this view here.
+        known = await checkpoints(working, views)
+        for view in views:
+            fingerprint, position = known[view.name]
+            if fingerprint != view.fingerprint:
+                self._give_up(view, Moved("another version of the program has taken this view over"))
+            self._at[view.name] = position
+        self._progress.moved({view.name: self._at[view.name] for view in views})
+
+    def _give_up(self, view: View, error: Exception) -> None:
+        logger.error("view_stopped", view=view.name, position=self._at.get(view.name), exc_info=error)
+        self._progress.failed(view.name, f"{type(error).__name__}: {error}")
+
+
+async def _cancel(task: asyncio.Task[None] | asyncio.Task[list[View]] | None) -> None:
+    if task is not None and not task.done():
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

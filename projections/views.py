@@ -1,0 +1,6 @@
+"""The table of all views."""
+
+from projections import accounts, audit, orders, portfolio, positions
+from projections.view import View
+
+VIEWS: tuple[View, ...] = (accounts.VIEW, orders.VIEW, positions.VIEW, portfolio.VIEW, audit.VIEW)

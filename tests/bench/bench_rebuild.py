@@ -1,0 +1,36 @@
+"""Rebuild every view over a million events."""
+
+import asyncio
+import os
+import resource
+import sys
+from itertools import chain
+from time import perf_counter
+
+from adapters.event_store import PostgresLog
+from projections.replay import rebuild
+from projections.views import VIEWS
+from tests.bench.database import fresh_database
+from tests.bench.history import connected, orders, write
+
+EVENTS = int(os.environ.get("BENCH_EVENTS", "1000000"))
+RATE = 25_000
+MEGABYTES = 400
+
+
+async def main() -> bool:
+    """Print the figures beside their limits; return whether all were met."""
+    async with fresh_database() as url:
+        total = write(url, chain(connected(), orders(int(EVENTS / 4.15))))
+        async with PostgresLog.open(url) as log:
+            started = perf_counter()
+            await rebuild(url, log, VIEWS)
+            rate = total / (perf_counter() - started)
+        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{'rebuild of all views, events/s':<44}{rate:>12,.0f}   limit >= {RATE:,}  ({total:,} events)")
+    print(f"{'rebuild, memory of the process, MB':<44}{megabytes:>12,.0f}   limit <= {MEGABYTES}")
+    return rate >= RATE and megabytes <= MEGABYTES
+
+
+if __name__ == "__main__":
+    sys.exit(0 if asyncio.run(main()) else 1)

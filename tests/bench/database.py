@@ -1,0 +1,28 @@
+"""A migrated database for a bench: on the server of `TEST_DATABASE_URL`, or on one of its own."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+
+from adapters.migrations import migrate
+from tests.cluster import cluster
+
+
+@asynccontextmanager
+async def fresh_database() -> AsyncIterator[str]:
+    """Make a migrated database, and drop it at the end."""
+    name = f"nectar_bench_{os.getpid()}"
+    with ExitStack() as stack:
+        server = os.environ.get("TEST_DATABASE_URL") or stack.enter_context(cluster()).url()
+        connection = stack.enter_context(psycopg.connect(server, autocommit=True))
+        connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+        url = urlsplit(server)._replace(path=f"/{name}").geturl()
+        try:
+            await migrate(url)
+            yield url
+        finally:
+            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
