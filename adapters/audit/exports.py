@@ -1,0 +1,88 @@
+"""Keep seals in a file, away from the database that they speak for.
+
+A line of JSON each: first what the file is and the public key that signed, then the seals in order, bytes in base64.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from adapters.audit.verification import snapshot, stored_seals
+from adapters.seals import START, Seal, genuine
+
+FORMAT = "nectar seals 1"
+
+
+class WrongExport(Exception):
+    """Refuse a file that is no export of seals, naming the line."""
+
+
+class ForgedSeals(Exception):
+    """Refuse to export seals that were forged, or of which some are missing."""
+
+
+class _Head(msgspec.Struct, frozen=True, kw_only=True):
+    format: str
+    public_key: bytes
+
+
+_head = msgspec.json.Decoder(_Head)
+_seal = msgspec.json.Decoder(Seal)
+
+
+async def export(database_url: str, key: Ed25519PublicKey, file: Path) -> Seal | None:
+    """Write all seals to a file, in place of what it held, and return the last one.
+
+    Raises `ForgedSeals` (the file stays as it was) and `Unavailable`.
+    """
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    last: Seal | None = None
+    async with snapshot(database_url) as (_, connection):
+        try:
+            with unfinished.open("wb") as out:
+                out.write(_line(_Head(format=FORMAT, public_key=key.public_bytes_raw())))
+                async for seal in stored_seals(connection):
+                    _check(seal, last, key)
+                    out.write(_line(seal))
+                    last = seal
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    return last
+
+
+def read(file: Path) -> tuple[Ed25519PublicKey, Iterator[Seal]]:
+    """Return the key and the seals of a file. Both this and the iteration raise `WrongExport` or `OSError`."""
+    with file.open("rb") as lines:
+        try:
+            head = _head.decode(lines.readline())
+            key = Ed25519PublicKey.from_public_bytes(head.public_key)
+        except (msgspec.DecodeError, ValueError) as e:
+            raise WrongExport(f"{file} is no export of seals: line 1 does not say '{FORMAT}' and a public key") from e
+    if head.format != FORMAT:
+        raise WrongExport(f"{file} is no export that can be read here: '{head.format[:80]}' instead of '{FORMAT}'")
+    return key, _seals(file)
+
+
+def _seals(file: Path) -> Iterator[Seal]:
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if number > 1:
+                try:
+                    yield _seal.decode(line)
+                except msgspec.DecodeError as e:
+                    raise WrongExport(f"{file} is damaged: line {number} is no seal") from e
+
+
+def _check(seal: Seal, last: Seal | None, key: Ed25519PublicKey) -> None:
+    begins, follows = (1, START) if last is None else (last.to_position + 1, last.digest)
+    if not genuine(seal, key):
+        raise ForgedSeals(f"The seal of positions {seal.from_position} to {seal.to_position} was forged or altered")
+    if seal.from_position != begins or seal.previous != follows:
+        raise ForgedSeals(f"The seal that begins at position {begins} is missing or was replaced")
+
+
+def _line(value: object) -> bytes:
+    return msgspec.json.encode(value) + b"\n"
