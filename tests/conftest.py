@@ -6,6 +6,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from urllib.parse import urlsplit
@@ -47,7 +48,8 @@ def server_url() -> Iterator[str]:
 def template(server_url: str) -> Iterator[str]:
     """Return the name of a migrated database that nobody is connected to."""
     with _database(server_url, f"nectar_template_{os.getpid()}", "template0") as url:
-        asyncio.run(migrate(url))
+        with ThreadPoolExecutor(1) as elsewhere:  # the fixture may be asked for inside of an event loop
+            elsewhere.submit(asyncio.run, migrate(url)).result()
         yield urlsplit(url).path.removeprefix("/")
 
 

@@ -167,14 +167,16 @@ class Batch:
                 streams.add(write.stream)
                 expected.add(write.expected_version)
                 version = write.expected_version
+                correlation_id = write.correlation_id or origin.correlation_id
+                causation_id = write.causation_id or origin.causation_id
                 for event, data in zip(write.events, encoded, strict=True):
                     version += 1
                     event_streams.add(write.stream)
                     versions.add(version)
                     types.add(catalog.type_of(event))
                     schema_versions.add(event.schema_version)
-                    correlation_ids.add(origin.correlation_id)
-                    causation_ids.add(origin.causation_id)
+                    correlation_ids.add(correlation_id)
+                    causation_ids.add(causation_id)
                     command_ids.add(origin.command_id)
                     actors.add(origin.actor)
                     datas.add(data)

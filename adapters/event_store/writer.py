@@ -114,10 +114,11 @@ class Writer:
         cursor = await connection.execute(batches.APPEND, batch.columns, prepare=True, binary=True)
         for before, moved, repeated in await cursor.fetchall():
             if moved or repeated:
-                for place in moved:
-                    await _settle_moved(connection, *batch.writes[place - 1])
+                # A repeat is a repeat wherever its streams have got to meanwhile.
                 for place in repeated:
                     await _settle_repeated(connection, batch.keyed[place - 1])
+                for place in moved:
+                    await _settle_moved(connection, *batch.writes[place - 1])
             else:
                 for item, events in zip(items, batch.events_through, strict=True):
                     _answer(item, Appended(position=before + events))
@@ -185,23 +186,9 @@ def _take(waiting: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     return taken, left
 
 
-async def _settle_moved(connection: AsyncConnection, item: Item, place: int) -> None:
-    """Answer an item of which a write's stream is at another version."""
-    if item.done.done():
-        return
-    if item.lost and item.first is not None:
-        cursor = await connection.execute(_FIRST_EVENT, item.first)
-        for position, command_id in await cursor.fetchall():
-            if command_id == item.origin.command_id:  # committed by the connection that was lost
-                _answer(item, Appended(position=position + item.events - 1))
-                return
-    write = item.writes[place]
-    _refuse(item, StreamMoved(write.stream, write.expected_version))
-
-
 async def _settle_repeated(connection: AsyncConnection, item: Item) -> None:
     """Answer an item whose key is known; one whose key was forgotten this moment stays as it is."""
-    if item.done.done():
+    if await _is_settled(connection, item):
         return
     try:
         first = await first_answer(connection, item.origin, item.request)
@@ -210,6 +197,23 @@ async def _settle_repeated(connection: AsyncConnection, item: Item) -> None:
     else:
         if first is not None:
             _answer(item, first)
+
+
+async def _settle_moved(connection: AsyncConnection, item: Item, place: int) -> None:
+    """Answer an item of which a write's stream is at another version."""
+    if not await _is_settled(connection, item):
+        write = item.writes[place]
+        _refuse(item, StreamMoved(write.stream, write.expected_version))
+
+
+async def _is_settled(connection: AsyncConnection, item: Item) -> bool:
+    """Say whether an item needs no other answer, after answering it if a lost connection has committed it."""
+    if item.lost and item.first is not None:
+        cursor = await connection.execute(_FIRST_EVENT, item.first)
+        for position, command_id in await cursor.fetchall():
+            if command_id == item.origin.command_id:
+                _answer(item, Appended(position=position + item.events - 1))
+    return item.done.done()
 
 
 def _answer(item: Item, appended: Appended) -> None:

@@ -1,0 +1,122 @@
+"""An event log in memory, for tests of what uses one; it passes the same suite as the real one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from commands.ports import Appended, Write
+from domain import catalog
+from domain.errors import Conflict, StreamMoved, Unavailable
+from domain.events import Event, Origin, Recorded
+
+_BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class MemoryLog:
+    """Events in a list, as `commands.ports.Log`. Each append is recorded one second after the one before.
+
+    Events go through their bytes, so that what cannot be stored fails here, too.
+    """
+
+    def __init__(self) -> None:
+        self.recorded: list[Recorded] = []
+        self.reachable = True
+        self._streams: dict[str, list[Recorded]] = {}
+        self._keys: dict[tuple[str, str], tuple[bytes, Appended, datetime]] = {}
+        self._grown = asyncio.Event()
+        self._appends = 0
+
+    async def append(
+        self, writes: Sequence[Write], origin: Origin, *, answer: bytes | None = None, request: bytes = b""
+    ) -> Appended:
+        """Append to one or more streams, all or nothing."""
+        repeated = await self.answered(origin, request)
+        if repeated is not None:
+            return repeated
+        for write in writes:
+            if len(self._streams.get(write.stream, ())) != write.expected_version:
+                raise StreamMoved(write.stream, write.expected_version)
+        self._appends += 1
+        now = _BEGINNING + timedelta(seconds=self._appends)
+        for write in writes:
+            for version, event in enumerate(write.events, write.expected_version + 1):
+                self._record(write, version, event, origin, now)
+        appended = Appended(position=len(self.recorded))
+        if origin.idempotency_key is not None:
+            first = Appended(position=appended.position, repeated=True, answer=answer)
+            self._keys[origin.actor, origin.idempotency_key] = (request, first, now)
+        self._grown.set()
+        self._grown = asyncio.Event()
+        return appended
+
+    async def answered(self, origin: Origin, request: bytes) -> Appended | None:
+        """Return the first answer under the origin's idempotency key, None if there is none."""
+        self._check_reachable()
+        if origin.idempotency_key is None or (origin.actor, origin.idempotency_key) not in self._keys:
+            return None
+        first_request, first, _ = self._keys[origin.actor, origin.idempotency_key]
+        if first_request != request:
+            raise Conflict(f"Idempotency-Key '{origin.idempotency_key}' was used for another request")
+        return first
+
+    async def forget_keys(self, older_than: datetime) -> int:
+        """Delete the idempotency keys that were first used before a time, and return how many."""
+        old = [key for key, (_, _, first_used_at) in self._keys.items() if first_used_at < older_than]
+        for key in old:
+            del self._keys[key]
+        return len(old)
+
+    async def read(self, streams: Sequence[str]) -> dict[str, list[Recorded]]:
+        """Return the events of each stream in version order."""
+        self._check_reachable()
+        return {stream: list(self._streams.get(stream, ())) for stream in streams}
+
+    async def last(self, streams: Sequence[str]) -> dict[str, Recorded | None]:
+        """Return the last event of each stream, None for one that does not exist."""
+        return {stream: events[-1] if events else None for stream, events in (await self.read(streams)).items()}
+
+    async def position(self) -> int:
+        """Return the position of the log's last event, 0 for an empty log."""
+        self._check_reachable()
+        return len(self.recorded)
+
+    async def page(self, after: int, limit: int, types: Sequence[str] = ()) -> list[Recorded]:
+        """Return up to `limit` events with a position above `after`, in order."""
+        self._check_reachable()
+        return [event for event in self.recorded[after:] if not types or event.type in types][:limit]
+
+    async def follow(
+        self, after: int, *, limit: int = 1000, types: Sequence[str] = ()
+    ) -> AsyncIterator[list[Recorded]]:
+        """Yield batches of events above position `after`, in order, for ever."""
+        while True:
+            grown = self._grown
+            events = await self.page(after, limit, types)
+            if events:
+                yield events
+                after = events[-1].position
+            else:
+                await grown.wait()
+
+    def _record(self, write: Write, version: int, event: Event, origin: Origin, now: datetime) -> None:
+        stream = write.stream
+        type_ = catalog.type_of(event)
+        recorded = Recorded(
+            position=len(self.recorded) + 1,
+            stream=stream,
+            version=version,
+            type=type_,
+            schema_version=event.schema_version,
+            recorded_at=now,
+            correlation_id=write.correlation_id or origin.correlation_id,
+            causation_id=write.causation_id or origin.causation_id,
+            command_id=origin.command_id,
+            actor=origin.actor,
+            event=catalog.decode(type_, event.schema_version, catalog.encode(event)),
+        )
+        self.recorded.append(recorded)
+        self._streams.setdefault(stream, []).append(recorded)
+
+    def _check_reachable(self) -> None:
+        if not self.reachable:
+            raise Unavailable("The event log cannot be reached: it was made so")
