@@ -229,6 +229,7 @@ class _Checking:
             passed += 1
             if row.place < (SHARD, 1) or row.place[0] != SHARD or row.short in self._homeless:
                 self._suspect(row)
+                expected += row.place == (SHARD, expected)
                 continue
             if row.place[1] != expected:
                 self._find(Kind.HOLE, expected, row.place[1] - 1, "no event stands there, and no seal tells of one")
