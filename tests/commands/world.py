@@ -1,0 +1,269 @@
+"""A whole command side in memory: real handlers and intake, fakes for what is outside."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import msgspec
+
+from commands.bus import Bus, Command, Outcome
+from commands.handlers import HANDLERS
+from commands.intake import Intake
+from commands.ports import AccountMemory, Appended, Exchange, Ports, Write
+from domain.connectors import ConfigField, TradingRule
+from domain.errors import Invalid, NotFound, Unavailable
+from domain.events import Event, Origin
+from domain.orders import OrderAccepted, OrderCanceled, OrderFact, OrderPlaced
+from domain.portfolio import Holding
+from domain.reports import AccountReport
+from domain.values import OrderType, PositionMode
+from tests.fakes.checkpoints import MemoryCheckpoints
+from tests.fakes.log import MemoryLog
+from tests.fakes.lookup import ScanningLookup
+from tests.fakes.vault import MemoryVault
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+RULE = TradingRule(
+    trading_pair="BTC-USDT",
+    min_order_size=Decimal("0.00001"),
+    min_price_increment=Decimal("0.01"),
+    min_base_amount_increment=Decimal("0.00001"),
+    min_notional_size=Decimal(5),
+    buy_order_collateral_token="USDT",
+    sell_order_collateral_token="USDT",
+)
+
+
+class Time:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = T0
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class ScriptedExchange:
+    """A venue that does what the test says: `mute` answers nothing, `holds` is what it knows."""
+
+    order_types = (OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER)
+
+    def __init__(self, name: str, time: Time, *, perpetual: bool = False) -> None:
+        self.name = name
+        self.perpetual = perpetual
+        self.settles_within_seconds = 0.0
+        self.time = time
+        self.sink: Intake | None = None
+        self.sent: list[OrderPlaced] = []
+        self.cancels: list[str] = []
+        self.asked: list[str] = []
+        self.holds: dict[str, list[OrderFact]] = {}
+        self.holdings = [Holding(token="USDT", units=Decimal(100), available=Decimal(100))]
+        self.mute = False
+        self.takes = True
+        self.refuses_margin: str | None = None
+
+    async def trading_rules(self) -> Mapping[str, TradingRule]:
+        return {"BTC-USDT": RULE}
+
+    async def prices(self) -> Mapping[str, Decimal]:
+        return {"BTC-USDT": Decimal(50_000)}
+
+    async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
+        if credentials.get("key") == "wrong":
+            raise Invalid("The venue does not know this key")
+
+    async def disconnect(self, account: str) -> None:
+        pass
+
+    async def place(self, order: OrderPlaced) -> None:
+        self.sent.append(order)
+        if self.takes:
+            fact = OrderAccepted(exchange_order_id=str(len(self.sent)), accepted_at=self.time())
+            self.holds[order.client_order_id] = [fact]
+        if self.mute:
+            raise Unavailable("The venue did not answer in 10 s")
+        self.tell(order.account, *((order.client_order_id, f) for f in self.holds[order.client_order_id]))
+
+    async def cancel(self, account: str, client_order_id: str, trading_pair: str) -> None:
+        self.cancels.append(client_order_id)
+        if self.mute:
+            raise Unavailable("The venue did not answer in 10 s")
+        self.tell(account, (client_order_id, OrderCanceled(canceled_at=self.time())))
+
+    async def ask(self, order: OrderPlaced) -> bool:
+        self.asked.append(order.client_order_id)
+        if self.mute:
+            raise Unavailable("The venue did not answer in 10 s")
+        facts = self.holds.get(order.client_order_id)
+        if facts is None:
+            return False
+        self.tell(order.account, *((order.client_order_id, fact) for fact in facts))
+        return True
+
+    async def report(self, account: str) -> AccountReport:
+        return AccountReport(
+            account=account, connector=self.name, reported_at=self.time(), holdings=self.holdings, snapshot=True
+        )
+
+    async def set_leverage(self, account: str, trading_pair: str, leverage: int) -> None:
+        self._margin()
+
+    async def set_mode(self, account: str, mode: PositionMode) -> None:
+        self._margin()
+
+    def _margin(self) -> None:
+        if self.refuses_margin is not None:
+            raise Invalid(self.refuses_margin)
+        if self.mute:
+            raise Unavailable("The venue did not answer in 10 s")
+
+    def tell(self, account: str, *facts: tuple[str, OrderFact]) -> "asyncio.Future[int]":
+        assert self.sink is not None
+        return self.sink(AccountReport(account=account, connector=self.name, reported_at=self.time(), orders=facts))
+
+
+class FakeVenues:
+    """The port `Venues` over scripted exchanges."""
+
+    def __init__(self, exchanges: Sequence[ScriptedExchange], vault: MemoryVault) -> None:
+        self._exchanges: dict[str, Exchange] = {e.name: e for e in exchanges}
+        self._vault = vault
+        self._accounts: dict[str, set[str]] = {}
+
+    def admit(self, account: str) -> None:
+        self._accounts.setdefault(account, set())
+
+    def accounts(self) -> Mapping[str, frozenset[str]]:
+        return {account: frozenset(connectors) for account, connectors in self._accounts.items()}
+
+    def connectors(self) -> Sequence[str]:
+        return list(self._exchanges)
+
+    def exchange(self, connector: str) -> Exchange:
+        if connector not in self._exchanges:
+            raise NotFound(f"Connector '{connector}' not found")
+        return self._exchanges[connector]
+
+    def connected(self, account: str, connector: str) -> Exchange:
+        if account not in self._accounts:
+            raise NotFound(f"Account '{account}' not found")
+        exchange = self.exchange(connector)
+        if connector not in self._accounts[account]:
+            raise Invalid(f"Account '{account}' has no credentials for connector '{connector}'")
+        return exchange
+
+    def config_map(self, connector: str) -> Mapping[str, ConfigField]:
+        self.exchange(connector)
+        return {"key": ConfigField(type="SecretStr", required=False)}
+
+    def check_credentials(self, connector: str, credentials: Mapping[str, object]) -> None:
+        unknown = set(credentials) - set(self.config_map(connector))
+        if unknown:
+            raise Invalid(f"Connector '{connector}' has no field {sorted(unknown)}")
+
+    async def connect(self, account: str, connector: str) -> None:
+        credentials = await self._vault.read(account, connector) or {}
+        await self.exchange(connector).connect(
+            AccountMemory(account=account, connector=connector, balances=None), credentials
+        )
+        self._accounts.setdefault(account, set()).add(connector)
+
+    async def disconnect(self, account: str, connector: str | None = None) -> None:
+        if connector is None:
+            self._accounts.pop(account, None)
+        elif account in self._accounts:
+            self._accounts[account].discard(connector)
+
+
+class CountingLog(MemoryLog):
+    """A log that counts commits, and is away while a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commits = 0
+        self.away: Unavailable | None = None
+        self.refused = asyncio.Event()
+
+    async def append(
+        self, writes: Sequence[Write], origin: Origin, *, answer: bytes | None = None, request: bytes = b""
+    ) -> Appended:
+        if self.away is not None:
+            self.refused.set()
+            raise self.away
+        self.commits += 1
+        return await super().append(writes, origin, answer=answer, request=request)
+
+
+class World(msgspec.Struct, frozen=True):
+    """Everything that a test of commands reaches for."""
+
+    bus: Bus
+    log: CountingLog
+    spot: ScriptedExchange
+    perpetual: ScriptedExchange
+    intake: Intake
+    time: Time
+    vault: MemoryVault
+    sends: set["asyncio.Task[None]"]
+
+    def origin(self, key: str | None = None, actor: str = "admin") -> Origin:
+        new_id = self.bus.ports.new_id
+        return Origin(correlation_id=new_id(), command_id=new_id(), actor=actor, idempotency_key=key)
+
+    async def do(self, command: Command, key: str | None = None) -> Outcome:
+        return await self.bus.dispatch(command, self.origin(key))
+
+    async def quiet(self) -> None:
+        """Wait until all that was set going is done."""
+        while self.sends or self.intake.waiting:
+            await asyncio.gather(*self.sends)
+            await self.intake.drain()
+
+    async def events(self, stream: str) -> list[Event]:
+        return [recorded.event for recorded in (await self.log.read([stream]))[stream]]
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    """Run a command side."""
+    ids = itertools.count(1)
+    time = Time()
+    log, vault = CountingLog(), MemoryVault()
+    spot = ScriptedExchange("paper", time)
+    perpetual = ScriptedExchange("paper_perpetual", time, perpetual=True)
+    intake = Intake(lambda: UUID(int=next(ids)))
+    spot.sink = perpetual.sink = intake
+    sends: set[asyncio.Task[None]] = set()
+
+    def spawn(work: Coroutine[object, object, None]) -> None:
+        task = tasks.create_task(work)
+        sends.add(task)
+        task.add_done_callback(sends.discard)
+
+    async with asyncio.TaskGroup() as tasks:
+        ports = Ports(
+            log=log,
+            vault=vault,
+            lookup=ScanningLookup(log),
+            venues=FakeVenues([spot, perpetual], vault),
+            sink=intake,
+            checkpoints=MemoryCheckpoints(),
+            clock=time,
+            new_id=lambda: UUID(int=next(ids)),
+            spawn=spawn,
+            server="s1",
+            banned=frozenset({"SPAM"}),
+        )
+        bus = Bus(ports, HANDLERS)
+        recording = tasks.create_task(intake.run(bus))
+        yield World(bus, log, spot, perpetual, intake, time, vault, sends)
+        recording.cancel()
