@@ -82,7 +82,7 @@ async def _writes(ports: Ports, report: AccountReport, prices: Mapping[str, Deci
     balances = portfolio.stream_of(report.account, report.connector)
     lists = _position_events(report)
     last = await ports.log.last([balances, *lists])
-    if report.holdings is not None and (report.snapshot or _differs(last[balances], report.holdings, ports.banned)):
+    if report.holdings is not None and (report.snapshot or _differs(last[balances], report.holdings)):
         lists[balances] = portfolio.observe(
             report.holdings,
             account=report.account,
@@ -150,11 +150,11 @@ def _position_events(report: AccountReport) -> dict[str, list[Event]]:
     return events
 
 
-def _differs(last: Recorded | None, holdings: Sequence[Holding], banned: frozenset[str]) -> bool:
+def _differs(last: Recorded | None, holdings: Sequence[Holding]) -> bool:
     if last is None or not isinstance(last.event, BalancesObserved):
         return True
     before = {b.token: (b.units, b.available) for b in last.event.balances}
-    return before != {h.token: (h.units, h.available) for h in holdings if h.token not in banned}
+    return before != {h.token: (h.units, h.available) for h in holdings}
 
 
 HANDLERS: Handlers = {

@@ -28,6 +28,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     available: Decimal
     price: Decimal | None = None
     value: Decimal | None = None
+    banned: bool = False  # the operator does not want to see it: kept, never shown nor valued
 
 
 class BalancesObserved(Event, frozen=True, kw_only=True):
@@ -47,11 +48,6 @@ def stream_of(account: str, connector: str) -> str:
     return f"balances-{account}-{connector}"
 
 
-def value(units: Decimal, price: Decimal | None) -> Decimal | None:
-    """Return what units of a token are worth in USD, or None without a price."""
-    return None if price is None else units * price
-
-
 def observe(
     holdings: Sequence[Holding],
     *,
@@ -61,22 +57,26 @@ def observe(
     banned: frozenset[str],
     at: Utc,
 ) -> list[Event]:
-    """Note the balances of an account, valued at `prices` (token → USD); `banned` tokens are left out."""
+    """Note the balances of an account, valued at `prices` (token → USD); `banned` tokens are kept without a value."""
     return [
         BalancesObserved(
             account=account,
             connector=connector,
             observed_at=at,
             balances=[
-                Balance(
-                    token=h.token,
-                    units=h.units,
-                    available=h.available,
-                    price=prices.get(h.token),
-                    value=value(h.units, prices.get(h.token)),
-                )
-                for h in holdings
-                if h.token not in banned
+                _valued(holding, None if holding.token in banned else prices.get(holding.token), banned)
+                for holding in holdings
             ],
         )
     ]
+
+
+def _valued(holding: Holding, price: Decimal | None, banned: frozenset[str]) -> Balance:
+    return Balance(
+        token=holding.token,
+        units=holding.units,
+        available=holding.available,
+        price=price,
+        value=None if price is None else holding.units * price,
+        banned=holding.token in banned,
+    )

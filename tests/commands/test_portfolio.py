@@ -69,12 +69,16 @@ async def test_fills_and_balances_of_a_report_are_one_commit() -> None:
         assert {r.correlation_id for r in written} == {story}
 
 
-async def test_balances_are_valued_and_banned_tokens_left_out() -> None:
+async def test_balances_are_valued_but_for_banned_tokens() -> None:
     async with world() as w:
         await first_start(w.bus.ports)
         await w.intake(report(holdings=HOLDINGS))
         (observed,) = await balances(w)
-        assert [(b.token, b.value) for b in observed.balances] == [("USDT", Decimal(90)), ("BTC", Decimal(50_000))]
+        assert [(b.token, b.value, b.banned) for b in observed.balances] == [
+            ("USDT", Decimal(90), False),
+            ("BTC", Decimal(50_000), False),
+            ("SPAM", None, True),
+        ]
 
 
 async def test_the_same_balances_are_recorded_once_but_a_snapshot_always() -> None:

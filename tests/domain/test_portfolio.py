@@ -14,12 +14,12 @@ def holding(token: str, units: str) -> Holding:
     return Holding(token=token, units=Decimal(units), available=Decimal(units))
 
 
-def test_balances_are_valued_where_a_price_is_known_and_banned_tokens_left_out() -> None:
+def test_balances_are_valued_where_a_price_is_known_and_banned_tokens_kept_without() -> None:
     (observed,) = portfolio.observe(
         [holding("BTC", "2"), holding("XYZ", "1"), holding("SPAM", "9")],
         account="a",
         connector="paper",
-        prices={"BTC": Decimal(50_000)},
+        prices={"BTC": Decimal(50_000), "SPAM": Decimal(1)},
         banned=frozenset({"SPAM"}),
         at=T0,
     )
@@ -30,6 +30,7 @@ def test_balances_are_valued_where_a_price_is_known_and_banned_tokens_left_out()
         balances=[
             Balance(token="BTC", units=Decimal(2), available=Decimal(2), price=Decimal(50_000), value=Decimal(100_000)),
             Balance(token="XYZ", units=Decimal(1), available=Decimal(1)),
+            Balance(token="SPAM", units=Decimal(9), available=Decimal(9), banned=True),
         ],
     )
 
