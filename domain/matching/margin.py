@@ -1,6 +1,6 @@
 """What an account owns on a perpetual venue: wallets with cross margin, and positions.
 
-The wallet of a pair is kept in its quote token, and all pairs of one quote share it. Of a wallet, what is not available:
+The wallet of a pair is kept in its quote token, and all pairs of one quote share it. Of a wallet, not available are:
 
 - per pair, the initial margin at entry and limit prices: in one-way mode the larger of |position + buys| and
   |position - sells|, in hedge mode all of them, over the leverage, rounded up; reduce-only orders need none;
