@@ -8,6 +8,7 @@ from litestar.di import Provide
 
 from adapters.http.authentication import Authentication
 from adapters.http.cross_origin import CrossOrigin
+from adapters.http.documentation import documentation
 from adapters.http.errors import HANDLERS
 from adapters.http.protocol import App
 from adapters.http.requests import BODY_BYTES, Entrance, Request
@@ -21,13 +22,15 @@ def build(
     settings: Settings,
 ) -> App:
     """Return the application that serves these controllers; `dependencies` are what their routes ask for by name."""
+    config, openapi = documentation()
     app = Litestar(
-        route_handlers=[*read, *write],
+        route_handlers=[*read, *write, openapi],
         dependencies={name: _constant(value) for name, value in dependencies.items()},
         exception_handlers=HANDLERS,
         request_class=Request,
         request_max_body_size=BODY_BYTES,
         logging_config=None,
+        openapi_config=config,
     )
     authenticated = Authentication(cast("App", app), username=settings.username, password=settings.password)
     across = CrossOrigin(authenticated, origins=settings.cors_origins, pattern=settings.cors_origin_regex)

@@ -2,7 +2,6 @@
 
 import re
 from decimal import Decimal
-from typing import Literal
 
 import msgspec
 from litestar import Controller, post
@@ -15,6 +14,7 @@ from adapters.http.problems import Problem, shown
 from adapters.http.protocol import header
 from adapters.http.requests import Request
 from commands.orders import CancelOrder, Placed, PlaceOrder, Word
+from domain.orders import Status
 from domain.values import OrderType, PositionAction, Side
 from write_api.writing import Done, Writes, answer, answers
 
@@ -28,11 +28,11 @@ class OrderRequest(Body, frozen=True, kw_only=True):
     account_name: Name
     connector_name: Name
     trading_pair: Pair
-    trade_type: Literal["BUY", "SELL"]
+    trade_type: Side
     amount: Amount
-    order_type: Literal["LIMIT", "MARKET", "LIMIT_MAKER"] = "LIMIT"
+    order_type: OrderType = OrderType.LIMIT
     price: Amount | None = None
-    position_action: Literal["OPEN", "CLOSE"] = "OPEN"
+    position_action: PositionAction = PositionAction.OPEN
 
 
 class OrderAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,12 +42,12 @@ class OrderAnswer(msgspec.Struct, frozen=True, kw_only=True):
     account_name: str
     connector_name: str
     trading_pair: str
-    trade_type: str
+    trade_type: Side
     amount: Decimal
-    order_type: str
+    order_type: OrderType
     price: Decimal | None
     status: str = "submitted"
-    state: str | msgspec.UnsetType = msgspec.UNSET
+    state: Status | msgspec.UnsetType = msgspec.UNSET
     exchange_order_id: str | msgspec.UnsetType | None = msgspec.UNSET
     reason: str | msgspec.UnsetType | None = msgspec.UNSET
 
@@ -103,11 +103,11 @@ class Orders(Controller):
             account=data.account_name,
             connector=data.connector_name,
             trading_pair=data.trading_pair,
-            side=Side(data.trade_type),
-            order_type=OrderType(data.order_type),
+            side=data.trade_type,
+            order_type=data.order_type,
             amount=data.amount,
             price=data.price,
-            position_action=PositionAction(data.position_action),
+            position_action=data.position_action,
         )
         outcome = await writes.dispatch(command, request)
         word = None if wait_seconds is None else await writes.word(outcome.result.order_id, wait_seconds)

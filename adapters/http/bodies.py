@@ -18,13 +18,8 @@ from domain.errors import Malformed
 
 T = TypeVar("T")
 
-Amount = Annotated[
-    Decimal,
-    msgspec.Meta(
-        extra={"bounded": True},
-        extra_json_schema={"description": "Above 0, at most 19 digits before the point and 18 decimals"},
-    ),
-]
+AMOUNT = "Above 0, at most 19 digits before the point and 18 decimals"
+Amount = Annotated[Decimal, msgspec.Meta(extra={"bounded": True}, extra_json_schema={"description": AMOUNT})]
 """An amount or price as a JSON number or a string: above 0, at most 19 digits before the point and 18 decimals."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+(?!\n)$")]

@@ -1,6 +1,7 @@
 """Turn errors into answers: `{"detail": …}`, a text, or a list where the request's schema alone refuses it."""
 
 import re
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -111,12 +112,15 @@ def _routed(request: AnyRequest, method: str) -> bool:
 
 
 def unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """Answer for an error that nobody foresaw, and write it down; the connection stays open."""
+    """Answer for an error that nobody foresaw, and write it down; the connection stays open.
+
+    The traceback is text, whatever the logger is: one that shows local variables would show credentials.
+    """
     logger.error(
         "request_failed",
         method=request.method,
         path=request.scope.get("path_template", "unknown"),
-        exc_info=(type(error), error, error.__traceback__),
+        exception="".join(traceback.format_exception(error)),
     )
     return detail(500, "Internal Server Error")
 
