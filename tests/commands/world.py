@@ -54,7 +54,7 @@ class Time:
 class ScriptedExchange:
     """A venue that does what the test says: `mute` answers nothing, `holds` is what it knows."""
 
-    order_types = (OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER)
+    order_types: Sequence[OrderType] = (OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER)
 
     def __init__(self, name: str, time: Time, *, perpetual: bool = False) -> None:
         self.name = name
@@ -126,9 +126,9 @@ class ScriptedExchange:
         if self.mute:
             raise Unavailable("The venue did not answer in 10 s")
 
-    def tell(self, account: str, *facts: tuple[str, OrderFact]) -> "asyncio.Future[int]":
+    def tell(self, account: str, *facts: tuple[str, OrderFact]) -> None:
         assert self.sink is not None
-        return self.sink(AccountReport(account=account, connector=self.name, reported_at=self.time(), orders=facts))
+        _ = self.sink(AccountReport(account=account, connector=self.name, reported_at=self.time(), orders=facts))
 
 
 class FakeVenues:

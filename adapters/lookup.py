@@ -1,0 +1,93 @@
+"""What handlers and processes look up, asked of the views."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from psycopg import AsyncConnection, OperationalError
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from commands.ports import AccountMemory
+from domain.accounts import Account
+from domain.errors import Unavailable
+from domain.orders import OrderPlaced
+from domain.positions import PositionObserved
+from domain.values import PositionSide
+from projections import accounts, orders, portfolio, positions
+
+_POSITIONS = 1000
+"""More than any venue lets one account hold."""
+
+
+class Views:
+    """The port `Lookup` over the views of this database. `pool` gives connections that see the schema `read`."""
+
+    def __init__(self, pool: AsyncConnectionPool[AsyncConnection], caught_up: Callable[[], Awaitable[None]]) -> None:
+        """Take what returns when the views have seen all that is in the log now; it may raise `Unavailable`."""
+        self._pool = pool
+        self._caught_up = caught_up
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        await self._caught_up()
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except (OperationalError, PoolTimeout) as lost:
+            raise Unavailable(f"The database cannot be reached: {lost}") from lost
+
+    async def accounts(self) -> Mapping[str, Account]:
+        """Return every account that exists."""
+        async with self._connection() as connection:
+            found = await accounts.connectors(connection)
+        return {name: Account(exists=True, connectors=tuple(connectors)) for name, connectors in found.items()}
+
+    async def memory(self, account: str, connector: str) -> AccountMemory:
+        """Return what the log knows of an account on a connector, all of it at one position."""
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute("set transaction isolation level repeatable read, read only")
+            return await _memory(connection, account, connector)
+
+    async def unanswered(self, *, placed_before: datetime) -> Sequence[OrderPlaced]:
+        """Return the orders that are placed or unknown since before that time, oldest first."""
+        async with self._connection() as connection:
+            return await orders.unanswered(connection, placed_before=placed_before)
+
+    async def cancels_unanswered(self, *, requested_before: datetime) -> Sequence[OrderPlaced]:
+        """Return the open orders whose cancel was requested before that time and not answered, oldest first."""
+        async with self._connection() as connection:
+            return await orders.cancels_unanswered(connection, requested_before=requested_before)
+
+
+async def _memory(connection: AsyncConnection, account: str, connector: str) -> AccountMemory:
+    balances = await portfolio.balances(connection, account=account, connector=connector)
+    held, _, _ = await positions.held(connection, limit=_POSITIONS, account=[account], connector=[connector])
+    seen = [
+        await orders.last_seen(connection, account=account, connector=connector),
+        None if balances is None else balances[1],
+        *(position.observed_at for position in held),
+    ]
+    return AccountMemory(
+        account=account,
+        connector=connector,
+        balances=None if balances is None else balances[0],
+        open_orders=await orders.accepted(connection, account=account, connector=connector),
+        positions=[
+            PositionObserved(
+                account=position.account,
+                connector=position.connector,
+                trading_pair=position.trading_pair,
+                side=PositionSide(position.side),
+                amount=position.amount,
+                entry_price=position.entry_price,
+                mark_price=position.mark_price,
+                unrealized_pnl=position.unrealized_pnl,
+                leverage=position.leverage,
+                observed_at=position.observed_at,
+            )
+            for position in held
+        ],
+        leverage=await positions.leverages(connection, account=account, connector=connector),
+        mode=await positions.mode(connection, account=account, connector=connector),
+        last_seen_at=max((at for at in seen if at is not None), default=None),
+    )
