@@ -5,7 +5,7 @@ from itertools import groupby
 
 from domain.accounts import AccountAdded, AccountRemoved, CredentialsRemoved, CredentialsStored
 from domain.events import Recorded
-from projections.view import Connection, View
+from projections.view import Connection, View, put
 
 AccountEvent = AccountAdded | AccountRemoved | CredentialsStored | CredentialsRemoved
 
@@ -43,15 +43,15 @@ async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
                 kept[account][1].pop(connector, None)
     await connection.execute("delete from account_connectors where account = any(%s)", [sorted(changed)])
     await connection.execute("delete from accounts where account = any(%s)", [sorted(changed)])
-    await connection.execute(
-        "insert into accounts (account, position) select * from unnest(%s::text[], %s::bigint[])",
-        [list(kept), [position for position, _ in kept.values()]],
-    )
-    connected_rows = [(a, c, p) for a, (_, connectors) in kept.items() for c, p in connectors.items()]
-    await connection.execute(
-        "insert into account_connectors (account, connector, position)"
-        " select * from unnest(%s::text[], %s::text[], %s::bigint[])",
-        [[row[0] for row in connected_rows], [row[1] for row in connected_rows], [row[2] for row in connected_rows]],
+    await put(connection, "accounts", [{"account": a, "position": position} for a, (position, _) in kept.items()])
+    await put(
+        connection,
+        "account_connectors",
+        [
+            {"account": account, "connector": connector, "position": position}
+            for account, (_, connectors) in kept.items()
+            for connector, position in connectors.items()
+        ],
     )
 
 

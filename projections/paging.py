@@ -13,7 +13,7 @@ from typing import LiteralString
 
 import msgspec
 
-from projections.view import Connection
+from projections.view import Connection, put
 
 Key = tuple[datetime, int]
 """Where an item stands in a list: its time, and the position in the log that made it."""
@@ -92,11 +92,11 @@ async def add(
     if not changed:
         return
     names = ", ".join(columns)
-    arrays = ", ".join("%s::text[]" for _ in columns)
-    await connection.execute(
-        f"insert into {counts} ({names}, total) select * from unnest({arrays}, %s::bigint[])"
-        f" on conflict ({names}) do update set total = {counts}.total + excluded.total",
-        [*([key[n] for key, _ in changed] for n in range(len(columns))), [change for _, change in changed]],
+    await put(
+        connection,
+        counts,
+        [dict(zip(columns, key, strict=True)) | {"total": change} for key, change in changed],
+        f"on conflict ({names}) do update set total = {counts}.total + excluded.total",
     )
     if any(change < 0 for _, change in changed):
         await connection.execute(f"delete from {counts} where total = 0")

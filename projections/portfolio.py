@@ -9,7 +9,7 @@ import msgspec
 from domain.accounts import AccountRemoved, CredentialsRemoved
 from domain.events import Recorded
 from domain.portfolio import Balance, BalancesObserved
-from projections.view import Connection, View, text, texts
+from projections.view import Connection, View, put, text
 
 _TABLES = """
     create table holdings (
@@ -105,52 +105,50 @@ async def _forget(connection: Connection, accounts: Sequence[str], pairs: Sequen
 
 
 async def _put_holdings(connection: Connection, latest: Sequence[BalancesObserved]) -> None:
-    # Row by row, for the arrays in an array would have to be of one length; there are few rows.
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            "insert into holdings (account, connector, observed_at, tokens, units, available, prices, usd, wire)"
-            " values (%s, %s, %s, %s::text[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s)"
-            " on conflict (account, connector) do update set observed_at = excluded.observed_at,"
-            " tokens = excluded.tokens, units = excluded.units, available = excluded.available,"
-            " prices = excluded.prices, usd = excluded.usd,"
-            " wire = excluded.wire",
-            [
-                (
-                    observed.account,
-                    observed.connector,
-                    observed.observed_at,
-                    texts(b.token for b in observed.balances),
-                    [b.units for b in observed.balances],
-                    [b.available for b in observed.balances],
-                    [b.price for b in observed.balances],
-                    [b.value for b in observed.balances],
-                    on_the_wire(observed.balances),
-                )
-                for observed in latest
-            ],
-        )
+    await put(
+        connection,
+        "holdings",
+        [
+            {
+                "account": observed.account,
+                "connector": observed.connector,
+                "observed_at": observed.observed_at,
+                "tokens": [text(b.token) for b in observed.balances],
+                "units": [b.units for b in observed.balances],
+                "available": [b.available for b in observed.balances],
+                "prices": [b.price for b in observed.balances],
+                "usd": [b.value for b in observed.balances],
+                "wire": on_the_wire(observed.balances),
+            }
+            for observed in latest
+        ],
+        "on conflict (account, connector) do update set observed_at = excluded.observed_at, tokens = excluded.tokens,"
+        " units = excluded.units, available = excluded.available, prices = excluded.prices, usd = excluded.usd,"
+        " wire = excluded.wire",
+    )
 
 
 async def _put_snapshots(connection: Connection, seen: Sequence[tuple[int, BalancesObserved]]) -> None:
-    accounts = [observed.account for _, observed in seen]
-    connectors = [observed.connector for _, observed in seen]
-    positions = [position for position, _ in seen]
-    await connection.execute(
-        "insert into snapshots (account, connector, observed_at, position, wire)"
-        " select * from unnest(%s::text[], %s::text[], %s::timestamptz[], %s::bigint[], %s::text[])",
+    await put(
+        connection,
+        "snapshots",
         [
-            accounts,
-            connectors,
-            [observed.observed_at for _, observed in seen],
-            positions,
-            [on_the_wire(observed.balances) for _, observed in seen],
+            {
+                "account": observed.account,
+                "connector": observed.connector,
+                "observed_at": observed.observed_at,
+                "position": position,
+                "wire": on_the_wire(observed.balances),
+            }
+            for position, observed in seen
         ],
     )
-    await connection.execute(
-        "insert into snapshot_series (account, connector, position) select account, connector, min(position)"
-        " from unnest(%s::text[], %s::text[], %s::bigint[]) as s (account, connector, position)"
-        " group by account, connector on conflict do nothing",
-        [accounts, connectors, positions],
+    first = {(observed.account, observed.connector): position for position, observed in reversed(seen)}
+    await put(
+        connection,
+        "snapshot_series",
+        [{"account": a, "connector": connector, "position": position} for (a, connector), position in first.items()],
+        "on conflict do nothing",
     )
 
 

@@ -1,6 +1,6 @@
 """Positions on perpetuals, their leverage and mode, and the funding paid for them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ from domain.positions import FundingPaid, LeverageSet, PositionModeSet, Position
 from domain.values import PositionMode, PositionSide
 from projections import paging
 from projections.paging import Key, Listing, Page
-from projections.view import Connection, View
+from projections.view import Connection, View, put
 
 _TABLES = """
     create table positions (
@@ -65,6 +65,32 @@ _INDEXES = """
 """
 
 
+class Held(msgspec.Struct, frozen=True):
+    """A position as the venue last told it; fields as in `PositionObserved`."""
+
+    account: str
+    connector: str
+    trading_pair: str
+    side: PositionSide
+    amount: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    unrealized_pnl: Decimal
+    leverage: int
+    observed_at: datetime
+
+
+class _FundingRow(msgspec.Struct, frozen=True, kw_only=True):
+    position: int
+    account: str
+    connector: str
+    trading_pair: str
+    currency: str
+    payment: Decimal
+    at: datetime
+    wire: str
+
+
 class FundingPayment(msgspec.Struct, frozen=True, kw_only=True):
     """A funding payment on the wire. `id` is its place in the log; `funding_payment` is negative when we paid."""
 
@@ -82,7 +108,7 @@ class FundingPayment(msgspec.Struct, frozen=True, kw_only=True):
     exchange_funding_id: str
 
 
-def on_the_wire(position: int, paid: FundingPaid) -> bytes:
+def on_the_wire(position: int, paid: FundingPaid) -> str:
     """Return a funding payment as clients read it; a one-way position is LONG or SHORT by its sign."""
     side = paid.position_side
     if side is PositionSide.BOTH:
@@ -102,94 +128,82 @@ def on_the_wire(position: int, paid: FundingPaid) -> bytes:
             position_side=side.value,
             exchange_funding_id=paid.funding_id,
         )
-    )
+    ).decode()
 
 
 async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
     """Take events into the tables: the last word on each position, leverage and mode, and every funding payment."""
-    held: dict[tuple[str, str, str, str], PositionObserved] = {}
-    leverages: dict[tuple[str, str, str], int] = {}
-    modes: dict[tuple[str, str], str] = {}
-    paid: list[tuple[int, FundingPaid]] = []
+    positions: dict[tuple[str, str, str, str], Held] = {}
+    leverages: dict[tuple[str, str, str], LeverageSet] = {}
+    modes: dict[tuple[str, str], PositionModeSet] = {}
+    paid: list[_FundingRow] = []
     for recorded in events:
         match recorded.event:
             case PositionObserved() as seen:
-                held[seen.account, seen.connector, seen.trading_pair, seen.side.value] = seen
+                positions[seen.account, seen.connector, seen.trading_pair, seen.side] = _held(seen)
             case LeverageSet() as leverage:
-                leverages[leverage.account, leverage.connector, leverage.trading_pair] = leverage.leverage
+                leverages[leverage.account, leverage.connector, leverage.trading_pair] = leverage
             case PositionModeSet() as mode:
-                modes[mode.account, mode.connector] = mode.mode.value
+                modes[mode.account, mode.connector] = mode
             case FundingPaid() as payment:
-                paid.append((recorded.position, payment))
-    if held:
-        await _put_positions(connection, held)
+                paid.append(_funding_row(recorded.position, payment))
+    if positions:
+        await put(
+            connection,
+            "positions",
+            list(positions.values()),
+            "on conflict (account, connector, trading_pair, side) do update set amount = excluded.amount,"
+            " entry_price = excluded.entry_price, mark_price = excluded.mark_price,"
+            " unrealized_pnl = excluded.unrealized_pnl, leverage = excluded.leverage,"
+            " observed_at = excluded.observed_at",
+        )
+        await connection.execute("delete from positions where amount = 0")
     if leverages:
-        await connection.execute(
-            "insert into leverages (account, connector, trading_pair, leverage)"
-            " select * from unnest(%s::text[], %s::text[], %s::text[], %s::integer[])"
-            " on conflict (account, connector, trading_pair) do update set leverage = excluded.leverage",
-            [*_columns(leverages, 3), list(leverages.values())],
+        await put(
+            connection,
+            "leverages",
+            list(leverages.values()),
+            "on conflict (account, connector, trading_pair) do update set leverage = excluded.leverage",
         )
     if modes:
-        await connection.execute(
-            "insert into position_modes (account, connector, mode)"
-            " select * from unnest(%s::text[], %s::text[], %s::text[])"
-            " on conflict (account, connector) do update set mode = excluded.mode",
-            [*_columns(modes, 2), list(modes.values())],
+        await put(
+            connection,
+            "position_modes",
+            list(modes.values()),
+            "on conflict (account, connector) do update set mode = excluded.mode",
         )
     if paid:
-        await _put_funding(connection, paid)
+        await put(connection, "funding_payments", paid)
+        counts = [((row.account, row.connector, row.trading_pair), 1) for row in paid]
+        await paging.add(connection, "funding_payment_counts", ("account", "connector", "trading_pair"), counts)
 
 
-async def _put_positions(connection: Connection, held: dict[tuple[str, str, str, str], PositionObserved]) -> None:
-    seen = list(held.values())
-    await connection.execute(
-        "insert into positions (account, connector, trading_pair, side, amount, entry_price, mark_price,"
-        " unrealized_pnl, leverage, observed_at) select * from unnest(%s::text[], %s::text[], %s::text[], %s::text[],"
-        " %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::integer[], %s::timestamptz[])"
-        " on conflict (account, connector, trading_pair, side) do update set amount = excluded.amount,"
-        " entry_price = excluded.entry_price, mark_price = excluded.mark_price,"
-        " unrealized_pnl = excluded.unrealized_pnl, leverage = excluded.leverage, observed_at = excluded.observed_at",
-        [
-            *_columns(held, 4),
-            [p.amount for p in seen],
-            [p.entry_price for p in seen],
-            [p.mark_price for p in seen],
-            [p.unrealized_pnl for p in seen],
-            [p.leverage for p in seen],
-            [p.observed_at for p in seen],
-        ],
-    )
-    await connection.execute("delete from positions where amount = 0")
-
-
-async def _put_funding(connection: Connection, paid: Sequence[tuple[int, FundingPaid]]) -> None:
-    await connection.execute(
-        "insert into funding_payments (position, account, connector, trading_pair, currency, payment, at, wire)"
-        " select * from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::numeric[],"
-        " %s::timestamptz[], %s::text[])",
-        [
-            [position for position, _ in paid],
-            [p.account for _, p in paid],
-            [p.connector for _, p in paid],
-            [p.trading_pair for _, p in paid],
-            [p.currency for _, p in paid],
-            [p.payment for _, p in paid],
-            [p.paid_at for _, p in paid],
-            [on_the_wire(position, p).decode() for position, p in paid],
-        ],
-    )
-    await paging.add(
-        connection,
-        "funding_payment_counts",
-        ("account", "connector", "trading_pair"),
-        [((p.account, p.connector, p.trading_pair), 1) for _, p in paid],
+def _held(seen: PositionObserved) -> Held:
+    return Held(
+        account=seen.account,
+        connector=seen.connector,
+        trading_pair=seen.trading_pair,
+        side=seen.side,
+        amount=seen.amount,
+        entry_price=seen.entry_price,
+        mark_price=seen.mark_price,
+        unrealized_pnl=seen.unrealized_pnl,
+        leverage=seen.leverage,
+        observed_at=seen.observed_at,
     )
 
 
-def _columns(keys: Iterable[tuple[str, ...]], width: int) -> list[list[str]]:
-    columns = list(zip(*keys, strict=True))
-    return [list(columns[n]) for n in range(width)]
+def _funding_row(position: int, paid: FundingPaid) -> _FundingRow:
+    return _FundingRow(
+        position=position,
+        account=paid.account,
+        connector=paid.connector,
+        trading_pair=paid.trading_pair,
+        currency=paid.currency,
+        payment=paid.payment,
+        at=paid.paid_at,
+        wire=on_the_wire(position, paid),
+    )
 
 
 VIEW = View(
@@ -201,21 +215,6 @@ VIEW = View(
 )
 
 FUNDING = Listing(table="funding_payments", time="at", counts="funding_payment_counts")
-
-
-class Held(msgspec.Struct, frozen=True):
-    """A position as the venue last told it; fields as in `PositionObserved`."""
-
-    account: str
-    connector: str
-    trading_pair: str
-    side: str
-    amount: Decimal
-    entry_price: Decimal
-    mark_price: Decimal
-    unrealized_pnl: Decimal
-    leverage: int
-    observed_at: datetime
 
 
 Place = tuple[str, str, str, str]
@@ -249,7 +248,7 @@ async def held(
     rows = await found.fetchall()
     shown = [Held(*row[:10]) for row in rows[:limit]]
     last = shown[-1] if len(rows) > limit else None
-    place = None if last is None else (last.account, last.connector, last.trading_pair, last.side)
+    place = None if last is None else (last.account, last.connector, last.trading_pair, str(last.side))
     return shown, place, rows[0][10] if rows else 0
 
 

@@ -6,8 +6,8 @@ may be thrown away and built again at any time, and gives the same bytes however
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, LiteralString, Protocol
 
 import msgspec
 import psycopg
@@ -136,14 +136,22 @@ async def make_tables(connection: Connection, views: Sequence[View]) -> None:
         await connection.execute(view.tables.encode())
 
 
+async def put(
+    connection: Connection, table: LiteralString, rows: Sequence[object], conflict: LiteralString = ""
+) -> None:
+    """Insert rows, structs or dicts with the names of the table's columns; `conflict` is the clause for those there.
+
+    They go as one JSON value: an array for each column costs four times as much here, and no less in Postgres.
+    """
+    await connection.execute(
+        f"insert into {table} select * from json_populate_recordset(null::{table}, %s::json) {conflict}",  # noqa: S608
+        [msgspec.json.encode(rows).decode()],
+    )
+
+
 def text(value: str | None) -> str | None:
     """Return a venue's words as Postgres can keep them: NUL becomes the replacement character."""
     return value if value is None or "\0" not in value else value.replace("\0", "\ufffd")
-
-
-def texts(values: Iterable[str | None]) -> list[str | None]:
-    """Return a column of a venue's words as Postgres can keep them."""
-    return [text(value) for value in values]
 
 
 async def dump(connection: Connection, view: View) -> bytes:

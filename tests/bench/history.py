@@ -117,7 +117,7 @@ def write(database_url: str, events: Iterator[tuple[str, Event]]) -> int:
             " actor, data) from stdin (format binary)"
         )
         with connection.cursor() as cursor, cursor.copy(copy) as rows:
-            rows.set_types("int8 text int8 text int2 timestamptz uuid uuid text bytea".split())
+            rows.set_types(["int8", "text", "int8", "text", "int2", "timestamptz", "uuid", "uuid", "text", "bytea"])
             for position, (stream, event) in enumerate(events, start=1):
                 versions[stream] = version = versions.get(stream, 0) + 1
                 at = START + timedelta(milliseconds=position)
@@ -134,7 +134,7 @@ def write(database_url: str, events: Iterator[tuple[str, Event]]) -> int:
                         command,
                         "admin",
                         catalog.encode(event),
-                    )  # fmt: skip
+                    )
                 )
         connection.execute("analyze log.events")
     return position

@@ -61,6 +61,52 @@ class TradeItem(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: str
 
 
+class OrderRow(msgspec.Struct, frozen=True):
+    """A row of the table of orders, in the order of its columns."""
+
+    order_id: str
+    position: int
+    account: str
+    connector: str
+    trading_pair: str
+    side: str
+    order_type: str
+    amount: Decimal
+    price: Decimal | None
+    position_action: str
+    server: str | None
+    placed_at: datetime
+    updated_at: datetime
+    state: str
+    status: str
+    exchange_order_id: str | None
+    cancel_requested_at: datetime | None
+    filled: Decimal
+    spent: Decimal
+    fee_paid: Decimal | None
+    fee_currency: str | None
+    reason: str | None
+    wire: str
+
+
+class TradeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table of trades."""
+
+    position: int
+    order_id: str
+    trade_id: str | None
+    account: str
+    connector: str
+    trading_pair: str
+    side: str
+    amount: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_currency: str | None
+    filled_at: datetime
+    wire: str
+
+
 class Row(msgspec.Struct):
     """One order while events are taken in: `state` as the domain keeps it, and what the domain need not know."""
 
@@ -140,3 +186,82 @@ def trade_on_the_wire(row: Row, trade: OrderFilled) -> str:
             timestamp=trade.filled_at.isoformat(),
         )
     ).decode()
+
+
+def order_row(row: Row) -> OrderRow:
+    """Return an order as it is kept."""
+    state = row.state
+    return OrderRow(
+        order_id=row.order_id,
+        position=row.position,
+        account=state.account,
+        connector=state.connector,
+        trading_pair=state.trading_pair,
+        side=row.side,
+        order_type=row.order_type,
+        amount=state.amount,
+        price=row.price,
+        position_action=row.position_action,
+        server=row.server,
+        placed_at=row.placed_at,
+        updated_at=row.updated_at,
+        state=state.status.value,
+        status=row.status,
+        exchange_order_id=text(state.exchange_order_id),
+        cancel_requested_at=row.cancel_requested_at,
+        filled=state.filled,
+        spent=row.spent,
+        fee_paid=row.fee_paid,
+        fee_currency=text(row.fee_currency),
+        reason=text(row.reason),
+        wire=on_the_wire(row),
+    )
+
+
+def loaded(kept: OrderRow) -> Row:
+    """Return an order as events are taken into it; trades that are counted already do not come again."""
+    return Row(
+        order_id=kept.order_id,
+        position=kept.position,
+        side=kept.side,
+        order_type=kept.order_type,
+        price=kept.price,
+        position_action=kept.position_action,
+        server=kept.server,
+        placed_at=kept.placed_at,
+        updated_at=kept.updated_at,
+        state=Order(
+            status=Status(kept.state),
+            account=kept.account,
+            connector=kept.connector,
+            trading_pair=kept.trading_pair,
+            amount=kept.amount,
+            filled=kept.filled,
+            exchange_order_id=kept.exchange_order_id,
+            cancel_requested=kept.cancel_requested_at is not None,
+        ),
+        cancel_requested_at=kept.cancel_requested_at,
+        spent=kept.spent,
+        fee_paid=kept.fee_paid,
+        fee_currency=kept.fee_currency,
+        reason=kept.reason,
+    )
+
+
+def trade_row(row: Row, position: int, trade: OrderFilled) -> TradeRow:
+    """Return a trade of an order as it is kept."""
+    return TradeRow(
+        position=position,
+        order_id=row.order_id,
+        trade_id=text(trade.trade_id),
+        account=row.state.account,
+        connector=row.state.connector,
+        trading_pair=row.state.trading_pair,
+        side=row.side,
+        amount=trade.amount,
+        price=trade.price,
+        fee=trade.fee,
+        fee_currency=text(trade.fee_currency),
+        filled_at=trade.filled_at,
+        wire=trade_on_the_wire(row, trade),
+    )
