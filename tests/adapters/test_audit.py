@@ -1,10 +1,12 @@
 """Verification: whatever was done to a sealed log is found and named."""
 
+import asyncio
 import io
 import random
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -200,12 +202,55 @@ async def test_a_seal_whose_leaves_hide_the_event_still_says_that_one_was_altere
     assert (finding.kind, finding.first, finding.last) == ("altered", 21, 24)
 
 
+async def test_a_seal_that_does_not_follow_the_one_before_it_is_found(database_url, sealed):
+    last = await last_seal(sealed)
+    assert last is not None
+    await seal_all(sealed)
+    cursor = await sealed.execute("select sealed_at from log.seals where from_position = 21")
+    (now,) = await cursor.fetchone()
+    other = make(KEY, msgspec.structs.replace(last, digest=bytes(32)), 24, bytes(128), now)
+    await sealed.execute(
+        "update log.seals set previous = %s, digest = %s, leaves = %s, signature = %s where from_position = 21",
+        (other.previous, other.digest, other.leaves, other.signature),
+    )
+    assert ("forged", 21) in told(await verify(database_url, PUBLIC))
+
+
+async def test_an_event_put_into_a_hole_is_found(database_url, sealed):
+    await sealed.execute("delete from log.events where position = 21")
+    await seal_all(sealed)
+    await put_in(sealed, 21)
+    assert set(told(await verify(database_url, PUBLIC))) == {("hole", 21), ("inserted", 21)}
+
+
+async def test_a_log_that_grows_and_is_sealed_meanwhile_is_verified_as_of_one_moment(database_url, sealed):
+    async def grow() -> None:
+        for _ in range(40):
+            await record(sealed, 7)
+            await seal_all(sealed, limit=3)
+
+    growing = asyncio.create_task(grow())
+    while not growing.done():
+        report = await verify(database_url, PUBLIC)
+        assert (report.findings, report.events) == ([], report.sealed_to + report.tail)
+    await growing
+
+
 async def test_more_damage_than_can_be_listed_is_counted(database_url, sealed, monkeypatch):
     monkeypatch.setattr(verification, "MOST_SUSPECTS", 6)
     await sealed.execute("update log.events set actor = 'x'")
     report = await verify(database_url, PUBLIC)
     assert report.findings
+    assert len(report.findings) <= 6
     assert report.more > 0
+
+
+async def test_more_events_put_in_than_can_be_listed_are_counted(database_url, sealed, monkeypatch):
+    monkeypatch.setattr(verification, "MOST_SUSPECTS", 6)
+    for position in range(-10, 1):
+        await put_in(sealed, position)
+    report = await verify(database_url, PUBLIC)
+    assert (len(report.findings), report.more) == (6, 5)
 
 
 async def test_progress_ends_at_the_whole_log(database_url, sealed):
@@ -238,6 +283,17 @@ async def test_a_log_cut_off_and_written_anew_is_found_with_an_export(database_u
     found = set(told(await verify(database_url, key, exported=seals)))
     assert {("altered", p) for p in range(15, SEALED + 1)} < found
     assert ("replaced", 15) in found
+
+
+async def test_seals_made_anew_over_the_same_events_differ_from_an_export(database_url, sealed, tmp_path):
+    file = tmp_path / "seals"
+    await exports.export(database_url, PUBLIC, file)
+    await sealed.execute("delete from log.seals")
+    await seal_all(sealed, limit=5)
+    key, seals = exports.read(file)
+    # The stored seals beyond the export do not follow its last one.
+    found = {kind for kind, _ in told(await verify(database_url, key, exported=seals))}
+    assert found == {"replaced", "forged"}
 
 
 async def test_an_export_proves_its_part_of_a_log_that_went_on(database_url, sealed, tmp_path):
