@@ -259,8 +259,8 @@ class Floor:
         order.remaining -= amount
         fact = OrderFilled(
             trade_id=str(self.number()),
-            amount=amount,
-            price=price,
+            amount=plain(amount),
+            price=plain(price),
             fee=plain(fee),
             fee_currency=order.quote,
             is_maker=is_maker,
