@@ -38,7 +38,7 @@ log_type error
 log_type warning
 """
 
-logger = structlog.get_logger(__name__)
+logger = structlog.get_logger()
 
 
 class NoBroker(Exception):

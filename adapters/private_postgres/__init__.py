@@ -47,7 +47,7 @@ log_timezone = 'UTC'
 log_line_prefix = '%m [%p] '
 """
 
-logger = structlog.get_logger(__name__)
+logger = structlog.get_logger()
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ _CLEAN_STOP_SECONDS = 60
 _HARD_STOP_SECONDS = 20
 _STATUS_LINE = 7  # Of postmaster.pid, from 0: see `miscadmin.h` of Postgres.
 
-logger = structlog.get_logger(__name__)
+logger = structlog.get_logger()
 
 
 def is_ready(cluster: Path, pid: int) -> bool:
