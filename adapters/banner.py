@@ -8,7 +8,7 @@ from adapters.settings import DEFAULT_PASSWORD, PARTS, Settings
 
 
 def banner(settings: Settings, *, host: str, port: int, broker: Broker | None) -> str:
-    """Return where the server is, where its data is, and what of it is embedded. `broker` is the private one, if any."""
+    """Return where the server and its data are, and what of it is embedded. `broker` is the private one, if any."""
     # What listens on all addresses is reached, from this machine, on the loopback one.
     address = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     lines = {
