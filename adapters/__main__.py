@@ -1,0 +1,121 @@
+"""The command line: `nectar serve`, and what keeps its data in order."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import uvloop
+
+from adapters.logging import configure
+from adapters.migrations import WrongMigration
+from adapters.private_broker import NoBroker
+from adapters.private_postgres import NoPostgres
+from adapters.settings import Settings, WrongSetting, read_env_file
+from adapters.vault import WrongPassword
+from domain.errors import DomainError
+
+REFUSED = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 something is wrong with the data, 2 it could not be done."""
+    wanted = _parser().parse_args(arguments)
+    try:
+        settings = Settings.from_environment({**read_env_file(Path(".env")), **os.environ})
+        configure(settings.log_level)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            code: int = runner.run(wanted.run(wanted, settings))
+            return code
+    except KeyboardInterrupt:
+        return 130
+    except (WrongSetting, WrongPassword, WrongMigration, NoPostgres, NoBroker, DomainError) as refusal:
+        sys.stderr.write(f"nectar: {refusal}\n")
+        return REFUSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nectar", description="An event-sourced trading backend for Hummingbot.")
+    parser.add_argument("--version", action="version", version=f"nectar {version('nectar')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("serve", help="run the server")
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    command.add_argument("--port", type=int, default=8000, help="port to listen on, 0 for a free one (default: 8000)")
+    command.set_defaults(run=_serve)
+
+    command = commands.add_parser("migrate", help="bring the database's tables to this version")
+    command.set_defaults(run=_migrate)
+
+    command = commands.add_parser("rebuild", help="build views anew from the log; the old ones serve meanwhile")
+    command.add_argument("view", help="the view's name, or 'all'")
+    command.set_defaults(run=_rebuild)
+
+    audit = commands.add_parser("audit", help="check the log against its seals").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    command = audit.add_parser("verify", help="name every event that was altered, removed or moved")
+    command.add_argument("--seals", type=Path, metavar="FILE", help="check against exported seals")
+    command.set_defaults(run=_verify)
+    command = audit.add_parser("export-seals", help="write the seals to a file, to be kept elsewhere")
+    command.add_argument("file", type=Path)
+    command.set_defaults(run=_export_seals)
+    return parser
+
+
+# Each command imports what it needs when it runs: `nectar --help` should not wait for a web server.
+
+
+async def _serve(wanted: argparse.Namespace, settings: Settings) -> int:
+    from adapters.serve import serve
+
+    return await serve(settings, wanted.host, wanted.port)
+
+
+async def _migrate(_: argparse.Namespace, settings: Settings) -> int:
+    from adapters import database
+    from adapters.migrations import migrate
+
+    async with database.reached(settings) as url:
+        for name in await migrate(url):
+            sys.stdout.write(f"{name}\n")
+    return 0
+
+
+async def _rebuild(wanted: argparse.Namespace, settings: Settings) -> int:
+    from adapters import database
+    from adapters.rebuild import rebuild_command
+
+    async with database.reached(settings) as url:
+        return await rebuild_command(url, wanted.view)
+
+
+async def _verify(wanted: argparse.Namespace, settings: Settings) -> int:
+    from rich.console import Console
+
+    from adapters import database
+    from adapters.audit.commands import verify_command
+    from adapters.vault import Vault
+
+    async with database.reached(settings) as url:
+        vault = await Vault.open(url, settings.config_password)
+        return await verify_command(url, Console(), key=vault.signing_key.public_key(), file=wanted.seals)
+
+
+async def _export_seals(wanted: argparse.Namespace, settings: Settings) -> int:
+    from rich.console import Console
+
+    from adapters import database
+    from adapters.audit.commands import export_command
+    from adapters.vault import Vault
+
+    async with database.reached(settings) as url:
+        vault = await Vault.open(url, settings.config_password)
+        return await export_command(url, Console(), key=vault.signing_key.public_key(), file=wanted.file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

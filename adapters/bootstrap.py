@@ -1,0 +1,254 @@
+"""The composition root: puts every part of the server together, starts it in order, and stops it in order.
+
+Start-up and recovery are one path: migrate, open vault and log, let the views catch up, connect the accounts with what
+the log knows of them, ask venues about what was left without an outcome, and only then say ready.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import uuid4
+
+import structlog
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from adapters.asgi import build
+from adapters.checkpoints import PostgresCheckpoints
+from adapters.event_store import PostgresLog
+from adapters.exchanges.venues import ConnectedVenues
+from adapters.http.callers import Committed
+from adapters.http.gate import Gate
+from adapters.http.protocol import App
+from adapters.lookup import Views
+from adapters.migrations import migrate
+from adapters.scheduler import scheduled
+from adapters.seals import Sealer
+from adapters.settings import Settings
+from adapters.vault import Vault
+from commands import schedule
+from commands.accounts import first_start
+from commands.bus import Bus
+from commands.handlers import HANDLERS
+from commands.intake import Intake
+from commands.orders import word
+from commands.ports import Exchange, Ports, Sink
+from commands.processes import runner
+from commands.processes.accounts import ACCOUNTS, connect_all
+from commands.processes.orders import OrderWatch
+from domain.errors import DomainError, Unavailable
+from domain.matching.fees import Fees
+from projections.runner import Progress, Projector
+from projections.views import VIEWS
+from write_api import accounts, orders, positions
+from write_api.writing import Writes
+
+logger = structlog.get_logger()
+
+_CATCH_UP_SECONDS = 5.0
+
+WRITE = (accounts.Accounts, orders.Orders, positions.Positions)
+READ = ()
+
+
+def now() -> datetime:
+    """Return the time now, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class Sending:
+    """Runs what is sent beside its request, and lets it end before the server does."""
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def __call__(self, work: Coroutine[object, object, None]) -> None:
+        """Begin work; what it fails with is logged: what it left undone is found by the process that looks for it."""
+        task = self._tasks.create_task(_reported(work))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def ended(self) -> None:
+        """Wait until all that was begun has ended."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+
+async def _reported(work: Coroutine[object, object, None]) -> None:
+    try:
+        await work
+    except DomainError as reason:
+        logger.warning("send_incomplete", why=reason.message)
+    except Exception:
+        # One order's fault must not stop the server: without an outcome, the order is asked for at its venue.
+        logger.exception("send_failed")
+
+
+class Readiness:
+    """Whether commands and queries work."""
+
+    def __init__(self, log: PostgresLog, progress: Progress) -> None:
+        self._log = log
+        self._progress = progress
+        self.started = False
+
+    async def __call__(self) -> str | None:
+        """Return why they do not work now, None when they do."""
+        if not self.started:
+            return "Starting"
+        try:
+            position = await self._log.position()
+        except Unavailable as reason:
+            return reason.message
+        if self._progress.failures:
+            stopped = ", ".join(f"{view} ({why})" for view, why in self._progress.failures.items())
+            return f"Views have stopped: {stopped}"
+        lag = await self._progress.reached(position, self._progress.views, 1)
+        return f"Views are {lag} events behind" if lag else None
+
+
+@asynccontextmanager
+async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIterator[App]:
+    """Run all parts but the listening socket on a database, and give the application to be served.
+
+    It answers at once, with 503 until all is ready. `name` tells this server from others on the same database. Raises
+    `WrongPassword`, `Unavailable`, and what any part fails with, after stopping the others.
+    """
+    logger.info("migrated", applied=await migrate(database_url))
+    vault = await Vault.open(database_url, settings.config_password)
+    async with (
+        PostgresLog.open(database_url) as log,
+        _pool(database_url) as pool,
+        asyncio.TaskGroup() as tasks,
+    ):
+        progress = Progress(view.name for view in VIEWS)
+        projector = Projector(database_url, log, VIEWS, progress, lead="project" in settings.parts)
+        intake = Intake(uuid4)
+        sending = Sending(tasks)
+        lookup = Views(pool, partial(_caught_up, log, intake, progress))
+        loops = [
+            tasks.create_task(projector.run(), name="projector"),
+            tasks.create_task(Sealer(database_url, vault.signing_key).run(), name="sealer"),
+        ]
+        venues = ConnectedVenues(
+            factories(settings, intake),
+            vault=vault,
+            memory=lookup.memory,
+            spawn=lambda work: loops.append(tasks.create_task(work)),
+        )
+        ports = Ports(
+            log=log,
+            vault=vault,
+            lookup=lookup,
+            venues=venues,
+            sink=intake,
+            checkpoints=PostgresCheckpoints(pool),
+            clock=now,
+            new_id=uuid4,
+            spawn=sending,
+            server=name,
+            banned=settings.banned_tokens,
+        )
+        bus = Bus(ports, HANDLERS)
+        loops.append(tasks.create_task(intake.run(bus), name="intake"))
+        ready = Readiness(log, progress)
+        loops.append(tasks.create_task(_work(settings, bus, intake, ready), name="work"))
+        try:
+            yield _application(settings, bus, pool, progress, ready)
+        finally:
+            ready.started = False
+            # What was begun is finished: sends have their answers, and what venues told is recorded.
+            await sending.ended()
+            await _drained(intake)
+            for loop in loops:
+                loop.cancel()
+
+
+async def _work(settings: Settings, bus: Bus, intake: Intake, ready: Readiness) -> None:
+    """Bring accounts and orders to where the log says they are, say ready, then keep them there."""
+    watch = OrderWatch(bus, intake.drain)
+    await first_start(bus.ports)
+    await connect_all(bus)
+    await watch.after_restart()
+    await intake.drain()
+    jobs = schedule.jobs(bus, watch, observe_every=timedelta(minutes=settings.account_update_interval))
+    ready.started = True
+    logger.info("ready")
+    async with scheduled(jobs):
+        await runner.run(ACCOUNTS, bus.ports)
+
+
+async def _caught_up(log: PostgresLog, intake: Intake, progress: Progress) -> None:
+    """Return when the views have seen all that venues told and all that is in the log. Raises `Unavailable`."""
+    await intake.drain()
+    lag = await progress.reached(await log.position(), progress.views, _CATCH_UP_SECONDS)
+    if lag:
+        raise Unavailable(f"The views are {lag} events behind the log")
+
+
+async def _drained(intake: Intake) -> None:
+    """Give what venues told a while to be recorded; what the log cannot take now, the venue tells again."""
+    try:
+        async with asyncio.timeout(_CATCH_UP_SECONDS):
+            await intake.drain()
+    except TimeoutError:
+        logger.warning("reports_not_recorded", waiting=intake.waiting)
+
+
+@asynccontextmanager
+async def _pool(database_url: str) -> AsyncIterator[AsyncConnectionPool[AsyncConnection]]:
+    """Open the pool that reads ask, its connections looking at the views."""
+    async with AsyncConnectionPool(
+        database_url,
+        connection_class=AsyncConnection,
+        min_size=2,
+        max_size=8,
+        timeout=3,
+        kwargs={
+            "autocommit": True,
+            "options": "-c search_path=read -c timezone=UTC -c jit=off",
+            "prepare_threshold": 1,
+        },
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    ) as pool:
+        yield pool
+
+
+def factories(settings: Settings, sink: Sink) -> Mapping[str, Callable[[], Exchange]]:
+    """Return the connectors that this server can trade on, each made when it is first used."""
+
+    def paper(name: str, *, perpetual: bool) -> Exchange:
+        from adapters.exchanges.paper import PaperExchange
+        from adapters.exchanges.paper_record import open_feed
+
+        feed = open_feed(
+            settings.paper_feed, seed=settings.paper_seed, tick_seconds=settings.paper_tick_seconds, start=now()
+        )
+        return PaperExchange(
+            name=name,
+            perpetual=perpetual,
+            feed=feed,
+            clock=now,
+            sink=sink,
+            fees=Fees(maker=settings.paper_maker_fee, taker=settings.paper_taker_fee),
+            starting=settings.paper_balances[name],
+            tick_seconds=float(settings.paper_tick_seconds),
+        )
+
+    return {
+        "paper": partial(paper, "paper", perpetual=False),
+        "paper_perpetual": partial(paper, "paper_perpetual", perpetual=True),
+    }
+
+
+def _application(
+    settings: Settings, bus: Bus, pool: AsyncConnectionPool[AsyncConnection], progress: Progress, ready: Readiness
+) -> App:
+    committed = Committed()
+    writes = Writes(bus, committed, partial(word, bus.ports.log))
+    app = build(read=READ, write=WRITE, dependencies={"writes": writes}, settings=settings)
+    return Gate(app, lambda: ready.started)

@@ -1,0 +1,24 @@
+"""Keep requests out until the server can carry them out."""
+
+from collections.abc import Callable
+
+from adapters.http.authentication import PUBLIC
+from adapters.http.errors import send_detail
+from adapters.http.protocol import App, Receive, Scope, Send
+
+_RETRY_AFTER = ((b"retry-after", b"1"),)
+
+
+class Gate:
+    """Answers 503 to all but the public routes while it is shut."""
+
+    def __init__(self, app: App, is_open: Callable[[], bool]) -> None:
+        self._app = app
+        self._is_open = is_open
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or tell it to come again."""
+        if scope["type"] == "http" and scope["path"] not in PUBLIC and not self._is_open():
+            await send_detail(send, 503, "The server is starting or stopping: try again in a moment", _RETRY_AFTER)
+            return
+        await self._app(scope, receive, send)
