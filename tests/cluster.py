@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,10 +17,9 @@ import pytest
 
 _START_SECONDS = 30.0
 
-# A process that is killed keeps what it gave to the operating system, so nothing here needs the disk.
+# A process that is killed keeps what it gave to the operating system, so a test needs no disk; a bench does.
+_CARELESS = ("fsync=off", "full_page_writes=off")
 _SETTINGS = (
-    "fsync=off",
-    "full_page_writes=off",
     "listen_addresses=",
     "max_connections=200",
     "shared_buffers=64MB",
@@ -31,7 +30,8 @@ _SETTINGS = (
 class Cluster:
     """One server and its folder."""
 
-    def __init__(self, folder: Path, binaries: Path) -> None:
+    def __init__(self, folder: Path, binaries: Path, settings: Sequence[str]) -> None:
+        self._settings = settings
         self._folder = folder
         self._binaries = binaries
         # Postgres refuses to run as root.
@@ -64,7 +64,7 @@ class Cluster:
             self._server = subprocess.Popen(
                 [
                     *(self._binaries / "postgres", "-D", self._folder / "data", "-k", self._folder),
-                    *(argument for setting in _SETTINGS for argument in ("-c", setting)),
+                    *(argument for setting in self._settings for argument in ("-c", setting)),
                 ],
                 cwd=self._folder,
                 user=self._user,
@@ -105,11 +105,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """Run a server for as long as the context lasts."""
+def cluster(*, durable: bool = False) -> Iterator[Cluster]:
+    """Run a server for as long as the context lasts; a durable one waits for the disk with each commit."""
     # Not below pytest's own folder, which only its user may enter; and short, because a socket's path has 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="nectar-test-"))
-    made = Cluster(folder, _binaries())
+    made = Cluster(folder, _binaries(), _SETTINGS if durable else (*_SETTINGS, *_CARELESS))
     try:
         made.create()
         made.start()

@@ -17,7 +17,7 @@ async def fresh_database() -> AsyncIterator[str]:
     """Make a migrated database, and drop it at the end."""
     name = f"nectar_bench_{os.getpid()}"
     with ExitStack() as stack:
-        server = os.environ.get("TEST_DATABASE_URL") or stack.enter_context(cluster()).url()
+        server = os.environ.get("TEST_DATABASE_URL") or stack.enter_context(cluster(durable=True)).url()
         connection = stack.enter_context(psycopg.connect(server, autocommit=True))
         connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
         url = urlsplit(server)._replace(path=f"/{name}").geturl()
