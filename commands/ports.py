@@ -69,6 +69,10 @@ class Log(Protocol):
         """
         ...
 
+    async def forget_keys(self, older_than: datetime) -> int:
+        """Forget the idempotency keys that were first used before a time; return how many."""
+        ...
+
     async def read(self, streams: Sequence[str]) -> dict[str, list[Recorded]]:
         """Return the events of each stream in version order; a stream that does not exist has an empty list."""
         ...

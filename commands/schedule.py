@@ -14,6 +14,8 @@ from domain.errors import DomainError
 
 logger = structlog.get_logger()
 
+KEYS_KEPT = timedelta(days=30)
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One job: every so often, never two runs of it at once. `aligned` starts it on whole multiples of the interval."""
@@ -29,8 +31,15 @@ def jobs(bus: Bus, watch: OrderWatch, *, observe_every: timedelta) -> Sequence[J
     return (
         Job(name="observe_balances", every=observe_every, run=lambda: observe_all(bus), aligned=True),
         Job(name="settle_orders", every=timedelta(seconds=3), run=watch.look),
+        Job(name="forget_keys", every=timedelta(hours=1), run=lambda: forget_keys(bus)),
         Job(name="reconnect", every=timedelta(seconds=30), run=lambda: reconnect(bus.ports)),
     )
+
+
+async def forget_keys(bus: Bus) -> None:
+    """Forget the idempotency keys that nobody will use again."""
+    forgotten = await bus.ports.log.forget_keys(bus.ports.clock() - KEYS_KEPT)
+    logger.info("idempotency_keys_forgotten", keys=forgotten)
 
 
 async def observe_all(bus: Bus) -> int:
