@@ -185,6 +185,8 @@ async def _connected(database_url: str) -> AsyncIterator[psycopg.AsyncConnection
             yield connection
     except psycopg.OperationalError as e:
         raise Unavailable("The vault cannot be reached: its database does not answer") from e
+    except psycopg.errors.UndefinedTable as e:
+        raise Unavailable("The database holds no vault yet: run nectar migrate, or start the server on it once") from e
 
 
 async def _derive(password: str, salt: bytes, cost: Cost) -> bytes:

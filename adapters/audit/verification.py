@@ -312,6 +312,8 @@ async def snapshot(database_url: str) -> AsyncIterator[tuple[psycopg.AsyncConnec
             yield first, second
         except psycopg.OperationalError as e:
             raise Unavailable("The event log cannot be reached: its database does not answer") from e
+        except psycopg.errors.UndefinedTable as e:
+            raise Unavailable("The database holds no event log: run nectar migrate, or start the server on it") from e
 
 
 async def _connect(database_url: str) -> psycopg.AsyncConnection:

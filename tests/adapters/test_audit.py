@@ -343,6 +343,21 @@ async def test_a_log_that_cannot_be_reached_is_unavailable():
         await verify("postgresql://user@127.0.0.1:1/none", PUBLIC)
 
 
+async def test_a_database_without_a_log_is_unavailable(empty_database_url):
+    with pytest.raises(Unavailable, match="holds no event log: run nectar migrate"):
+        await verify(empty_database_url, PUBLIC)
+
+
+async def test_an_exported_seal_with_impossible_numbers_is_forged(database_url, sealed, tmp_path):
+    file = tmp_path / "seals"
+    await exports.export(database_url, PUBLIC, file)
+    key, seals = exports.read(file)
+    first, *others = seals
+    wild = msgspec.structs.replace(first, to_position=2**70)
+    report = await verify(database_url, key, exported=[wild, *others])
+    assert "forged" in {str(f.kind) for f in report.findings}
+
+
 async def test_the_commands_print_the_verdict_and_exit_by_it(database_url, sealed, tmp_path):
     out, file = io.StringIO(), tmp_path / "seals"
     console = Console(file=out, width=200)

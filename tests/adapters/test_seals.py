@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from adapters.audit.verification import verify
 from adapters.seals import COLUMNS, EVENTS_PER_SEAL, Seal, Sealer, from_row, genuine, last_seal, make, seal_next
@@ -161,6 +163,19 @@ async def test_a_sealer_stops_and_mends_nothing_when_its_seals_are_taken_away(da
         async with asyncio.timeout(20):
             await tasks[0]
         assert await stored(connection) == []
+
+
+async def test_a_sealer_tells_of_a_log_that_ends_before_its_seals(database_url, monkeypatch):
+    told = LogCapture()
+    monkeypatch.setattr("adapters.seals.logger", structlog.wrap_logger(None, processors=[told]))
+    async with await connect(database_url) as connection:
+        await record(connection, 9)
+        await seal_all(connection)
+        await connection.execute("delete from log.events where position > 5")
+        async with sealing(database_url), asyncio.timeout(20):
+            while not told.entries:
+                await asyncio.sleep(0.005)
+    assert told.entries == [{"event": "log_ends_before_its_seals", "log_level": "error", "position": 5, "sealed_to": 9}]
 
 
 async def test_a_sealer_goes_on_after_postgres_was_killed():

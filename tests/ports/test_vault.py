@@ -136,3 +136,8 @@ async def test_a_database_that_does_not_answer_is_unavailable_and_its_url_not_to
     with pytest.raises(Unavailable, match="vault cannot be reached") as refused:
         await opened("postgresql://user:pa55@127.0.0.1:1/none")
     assert "pa55" not in told(refused.value)
+
+
+async def test_a_database_without_a_vault_says_how_to_make_one(empty_database_url):
+    with pytest.raises(Unavailable, match="holds no vault yet: run nectar migrate"):
+        await opened(empty_database_url)
