@@ -2,7 +2,7 @@
 --
 -- log    what happened: only ever appended to
 -- read   the views: disposable, rebuilt from the log
--- work   idempotency keys, checkpoints of processes (made by the migrator, which keeps its own table there)
+-- work   what writers and processes remember (made by the migrator, which keeps its own table there)
 -- vault  encrypted credentials
 
 create schema log;
@@ -40,9 +40,3 @@ create table work.idempotency (
     primary key (actor, key)
 );
 create index on work.idempotency using brin (recorded_at);
-
--- How far each process has worked through the log.
-create table work.checkpoints (
-    process  text   primary key,
-    position bigint not null
-);
