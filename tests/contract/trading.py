@@ -41,8 +41,8 @@ def place(client: httpx.Client, **change: object) -> str:
     return str(answer.json()["order_id"])
 
 
-def found(client: httpx.Client, order_id: str) -> Json | None:
-    """Return an order as `orders/search` shows it."""
+def found(client: httpx.Client, order_id: str) -> Json:
+    """Return an order as `orders/search` shows it, `{}` if it does not."""
     cursor = None
     while True:
         page = client.post("/trading/orders/search", json={"limit": 1000, "cursor": cursor}).json()
@@ -51,7 +51,7 @@ def found(client: httpx.Client, order_id: str) -> Json | None:
                 return dict(item)
         cursor = page["pagination"]["next_cursor"]
         if cursor is None:
-            return None
+            return {}
 
 
 def settled(client: httpx.Client, order_id: str, status: str) -> Json:
@@ -59,7 +59,7 @@ def settled(client: httpx.Client, order_id: str, status: str) -> Json:
 
     def seen() -> Json | None:
         item = found(client, order_id)
-        return item if item is not None and item["status"] == status else None
+        return item if item.get("status") == status else None
 
     return until(seen)
 
