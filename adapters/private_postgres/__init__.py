@@ -21,9 +21,9 @@ import psycopg
 import structlog
 
 from adapters.private_postgres import binaries, ground, leftover
-from adapters.private_postgres.errors import NoPostgres
+from adapters.private_postgres.errors import AlreadyServed, NoPostgres
 
-__all__ = ["NoPostgres", "private_postgres"]
+__all__ = ["AlreadyServed", "NoPostgres", "private_postgres"]
 
 _NAME = "nectar"  # Of the database, and of the role that owns it.
 _START_SECONDS = 300  # Recovery after a crash can take long, and must not be interrupted.
@@ -55,7 +55,7 @@ async def private_postgres(data: Path, *, elsewhere: Path = ground.ELSEWHERE) ->
     """Run the Postgres of a data folder, made if it is not there, and give the URL of its database.
 
     `elsewhere` is where clusters lie that cannot lie in their data folder. Raises `NoPostgres`, naming the remedy: no
-    binaries, no user that can run them there, or another server at work on the same data folder.
+    binaries, no user that can run them there, or (`AlreadyServed`) another server at work on the same data folder.
     """
     with _locked(data):
         server = _Server(data, elsewhere)
@@ -83,7 +83,7 @@ def _locked(data: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as e:
-            raise NoPostgres(
+            raise AlreadyServed(
                 f"Another server (process {lock.read().strip() or 'unknown'}) runs on the data folder '{data}'."
                 " Stop it first, or choose another folder with NECTAR_DATA."
             ) from e

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from adapters.private_postgres import NoPostgres, binaries, leftover, private_postgres
+from adapters.private_postgres import AlreadyServed, NoPostgres, binaries, leftover, private_postgres
 from adapters.private_postgres.ground import RunAs
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +98,7 @@ async def test_what_was_written_is_there_after_the_next_start(data):
 
 async def test_one_server_at_a_time_on_a_data_folder(data):
     async with private_postgres(data):
-        with pytest.raises(NoPostgres, match=rf"process {os.getpid()}.*NECTAR_DATA"):
+        with pytest.raises(AlreadyServed, match=rf"process {os.getpid()}.*NECTAR_DATA"):
             async with private_postgres(data):
                 pytest.fail("two at a time")
 
