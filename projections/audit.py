@@ -158,9 +158,13 @@ async def total(connection: Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-async def length(connection: Connection, name: str) -> int:
-    """Return how many events a stream has; a dropped range of it counts."""
-    found = await connection.execute("select coalesce(max(version), 0) from log.events where stream = %s", [name])
+async def length(connection: Connection, name: str, *, upto: int | None = None, at: datetime | None = None) -> int:
+    """Return the version of a stream, as it was at a position or time; 0 for one that did not exist."""
+    found = await connection.execute(
+        "select version from log.events where stream = %(name)s and (%(upto)s::bigint is null or position <= %(upto)s)"
+        " and (%(at)s::timestamptz is null or recorded_at <= %(at)s) order by version desc limit 1",
+        {"name": name, "upto": upto, "at": at},
+    )
     row = await found.fetchone()
     return 0 if row is None else int(row[0])
 

@@ -21,6 +21,7 @@ _TABLES = """
         available   numeric[]   not null,
         prices      numeric[]   not null,
         usd         numeric[]   not null,
+        banned      boolean[]   not null,
         wire        text        not null,
         primary key (account, connector)
     );
@@ -55,7 +56,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def on_the_wire(balances: Sequence[Balance]) -> str:
-    """Return what an account holds on a connector as clients read it; tokens it has none of are left out."""
+    """Return balances as clients read them, without tokens that are banned or that nothing is left of."""
     return _encode(
         [
             TokenItem(
@@ -66,7 +67,7 @@ def on_the_wire(balances: Sequence[Balance]) -> str:
                 available_units=float(b.available),
             )
             for b in balances
-            if b.units
+            if b.units and not b.banned
         ]
     ).decode()
 
@@ -118,13 +119,14 @@ async def _put_holdings(connection: Connection, latest: Sequence[BalancesObserve
                 "available": [b.available for b in observed.balances],
                 "prices": [b.price for b in observed.balances],
                 "usd": [b.value for b in observed.balances],
+                "banned": [b.banned for b in observed.balances],
                 "wire": on_the_wire(observed.balances),
             }
             for observed in latest
         ],
         "on conflict (account, connector) do update set observed_at = excluded.observed_at, tokens = excluded.tokens,"
         " units = excluded.units, available = excluded.available, prices = excluded.prices, usd = excluded.usd,"
-        " wire = excluded.wire",
+        " banned = excluded.banned, wire = excluded.wire",
     )
 
 
@@ -161,14 +163,14 @@ VIEW = View(
 )
 
 
-class Holdings(msgspec.Struct, frozen=True, kw_only=True):
-    """The last balances of an account on a connector; `value` is None for a token without a price."""
+class Holding(msgspec.Struct, frozen=True, kw_only=True):
+    """A token that an account holds on a connector: `units` of it, worth `value` in USD (0 where no price is known)."""
 
     account: str
     connector: str
-    tokens: Sequence[str]
-    units: Sequence[Decimal]
-    values: Sequence[Decimal | None]
+    token: str
+    units: Decimal
+    value: Decimal
 
 
 async def state(
@@ -190,25 +192,31 @@ async def state(
 
 async def holdings(
     connection: Connection, *, accounts: Sequence[str] | None = None, connectors: Sequence[str] | None = None
-) -> list[Holdings]:
-    """Return the last balances of all accounts and connectors, or of those named, in the order in which they came."""
+) -> list[Holding]:
+    """Return the tokens that all accounts and connectors, or those named, hold, in the order in which they came.
+
+    Without those that are banned, or that there is nothing left of.
+    """
     found = await connection.execute(
-        "select h.account, h.connector, h.tokens, h.units, h.usd from accounts a"
+        "select h.account, h.connector, t.token, t.units, coalesce(t.usd, 0) from accounts a"
         " join account_connectors c using (account) join holdings h using (account, connector)"
-        " where (%(accounts)s::text[] is null or h.account = any(%(accounts)s))"
-        " and (%(connectors)s::text[] is null or h.connector = any(%(connectors)s)) order by a.position, c.position",
+        " cross join unnest(h.tokens, h.units, h.usd, h.banned) with ordinality as t (token, units, usd, banned, place)"
+        " where t.units <> 0 and not t.banned and (%(accounts)s::text[] is null or h.account = any(%(accounts)s))"
+        " and (%(connectors)s::text[] is null or h.connector = any(%(connectors)s))"
+        " order by a.position, c.position, t.place",
         {"accounts": list(accounts) if accounts else None, "connectors": list(connectors) if connectors else None},
     )
     return [
-        Holdings(account=account, connector=connector, tokens=tokens, units=units, values=values)
-        async for account, connector, tokens, units, values in found
+        Holding(account=account, connector=connector, token=token, units=units, value=value)
+        async for account, connector, token, units, value in found
     ]
 
 
 async def balances(connection: Connection, *, account: str, connector: str) -> tuple[list[Balance], datetime] | None:
     """Return the last balances to the last digit and when they were observed, None before any."""
     found = await connection.execute(
-        "select tokens, units, available, prices, usd, observed_at from holdings where account = %s and connector = %s",
+        "select tokens, units, available, prices, usd, banned, observed_at from holdings"
+        " where account = %s and connector = %s",
         [account, connector],
     )
     row = await found.fetchone()
@@ -216,8 +224,8 @@ async def balances(connection: Connection, *, account: str, connector: str) -> t
         return None
     *columns, observed_at = row
     kept = [
-        Balance(token=token, units=units, available=available, price=price, value=value)
-        for token, units, available, price, value in zip(*columns, strict=True)
+        Balance(token=token, units=units, available=available, price=price, value=value, banned=banned)
+        for token, units, available, price, value, banned in zip(*columns, strict=True)
     ]
     return kept, observed_at
 

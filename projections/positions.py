@@ -10,7 +10,7 @@ from domain.events import Recorded
 from domain.positions import FundingPaid, LeverageSet, PositionModeSet, PositionObserved
 from domain.values import PositionMode, PositionSide
 from projections import paging
-from projections.paging import Key, Listing, Page
+from projections.paging import Listing
 from projections.view import Connection, View, put
 
 _TABLES = """
@@ -268,28 +268,3 @@ async def leverages(connection: Connection, *, account: str, connector: str) -> 
         [account, connector],
     )
     return dict(await found.fetchall())
-
-
-async def funding(
-    connection: Connection,
-    *,
-    limit: int,
-    after: Key | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    account: Sequence[str] | None = None,
-    connector: Sequence[str] | None = None,
-    trading_pair: Sequence[str] | None = None,
-) -> Page:
-    """Return a page of funding payments, newest first."""
-    return await paging.page(
-        connection,
-        FUNDING,
-        limit=limit,
-        after=after,
-        since=since,
-        until=until,
-        account=account,
-        connector=connector,
-        trading_pair=trading_pair,
-    )

@@ -27,6 +27,7 @@ logger = structlog.get_logger()
 # (deadlock), resources, operator intervention, system error.
 _SERVER_TROUBLE = frozenset({"08", "40", "53", "57", "58"})
 _POLL_SECONDS = 0.005
+_NOT_BUILT = -1  # behind the empty log, whose position is 0
 
 
 class _Wait(msgspec.Struct):
@@ -39,7 +40,7 @@ class Progress:
     """How far the views have come, as this process knows it."""
 
     def __init__(self, views: Iterable[str]) -> None:
-        self._at = dict.fromkeys(views, 0)
+        self._at = dict.fromkeys(views, _NOT_BUILT)
         self._failures: dict[str, str] = {}
         self._waiting: list[_Wait] = []
         self._asked = asyncio.Event()
@@ -56,7 +57,7 @@ class Progress:
 
     @property
     def positions(self) -> Mapping[str, int]:
-        """View → position of the last event that it has seen."""
+        """View → position of the last event that it has seen, -1 before it is built."""
         return self._at
 
     def moved(self, positions: Mapping[str, int]) -> None:

@@ -1,0 +1,172 @@
+"""What happened: every event with its envelope, by stream, by story, by who did it and when."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+
+from adapters.http.answers import Answer
+from adapters.http.bodies import Cursor, MalformedRequest, Milliseconds, PageSize, Text, encode
+from adapters.http.problems import Problem, shown
+from adapters.http.requests import Request
+from domain.errors import NotFound
+from projections import audit
+from projections.audit import Entry
+from read_api.pages import Pagination, described, items_answer, moment, wrong_cursor
+from read_api.settle import Reads
+
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_VIEW = "audit"
+
+Position = Annotated[int, msgspec.Meta(ge=0, le=10**18)]
+
+
+class EventItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An event on the wire, with its envelope."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    recorded_at: datetime
+    actor: str
+    command_id: UUID
+    correlation_id: UUID
+    causation_id: UUID | None
+    data: dict[str, Any]
+
+
+class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of events."""
+
+    data: list[EventItem]
+    pagination: Pagination
+
+
+def _number_of(cursor: str | None) -> int | None:
+    if not cursor:
+        return None
+    if _WHOLE.fullmatch(cursor) is None:
+        raise wrong_cursor(cursor, place="query")
+    return int(cursor)
+
+
+def _at(given: str | None) -> tuple[int | None, datetime | None]:
+    """Return the position or the time that `at` names."""
+    if given is None:
+        return None, None
+    if _WHOLE.fullmatch(given) is not None:
+        return int(given), None
+    try:
+        time = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise _wrong_time(given) from error
+    if time.tzinfo is None:
+        raise _wrong_time(given)
+    return None, time
+
+
+def _wrong_time(given: str) -> MalformedRequest:
+    msg = "Input should be a position in the log, or a time in ISO 8601 with its time zone"
+    return MalformedRequest([Problem(type="datetime_parsing", loc=("query", "at"), msg=msg, input=shown(given))])
+
+
+def _answer(found: Sequence[Entry], limit: int, key: str, total: int | None, headers: Any) -> Answer:  # noqa: ANN401
+    shown_items = [encode(entry).decode() for entry in found[:limit]]
+    cursor = str(getattr(found[limit - 1], key)) if len(found) > limit else None
+    return items_answer(shown_items, limit=limit, cursor=cursor, total=total, headers=headers)
+
+
+class Audit(Controller):
+    """The log, as it is."""
+
+    path = "/audit"
+    tags = ("Audit",)
+
+    @get("/events", status_code=200, summary="Search the log", responses=described(EventsPage, "Events, newest first"))
+    async def events(
+        self,
+        *,
+        request: Request,
+        reads: NamedDependency[Reads],
+        stream: FromQuery[Text | None] = None,
+        type: FromQuery[Text | None] = None,  # noqa: A002 - the name of the query parameter
+        actor: FromQuery[Text | None] = None,
+        correlation_id: FromQuery[UUID | None] = None,
+        start_time: FromQuery[Milliseconds | None] = None,
+        end_time: FromQuery[Milliseconds | None] = None,
+        after_position: FromQuery[Position | None] = None,
+        to_position: FromQuery[Position | None] = None,
+        limit: FromQuery[PageSize] = 100,
+        cursor: FromQuery[Cursor | None] = None,
+    ) -> Answer:
+        """Answer the events that match everything asked for, newest first; they are counted when nothing is."""
+        wanted = {
+            "stream": stream,
+            "type_": type,
+            "actor": actor,
+            "correlation_id": correlation_id,
+            "since": moment(start_time),
+            "until": moment(end_time),
+            "above": after_position,
+            "upto": to_position,
+        }
+        headers = await reads.settle(request, _VIEW)
+        async with reads.connection() as connection:
+            found = await audit.search(connection, limit=limit + 1, before=_number_of(cursor), **wanted)  # type: ignore[arg-type]
+            total = await audit.total(connection) if not any(wanted.values()) else None
+        return _answer(found, limit, "position", total, headers)
+
+    @get(
+        "/streams/{stream:str}",
+        status_code=200,
+        summary="Read a stream",
+        responses=described(EventsPage, "Events of the stream, oldest first"),
+    )
+    async def stream(
+        self,
+        *,
+        request: Request,
+        stream: FromPath[str],
+        reads: NamedDependency[Reads],
+        at: FromQuery[Text | None] = None,
+        limit: FromQuery[PageSize] = 100,
+        cursor: FromQuery[Cursor | None] = None,
+    ) -> Answer:
+        """Answer the events of a stream, oldest first; `at` a position or time, as the stream was then."""
+        position, time = _at(at)
+        headers = await reads.settle(request, _VIEW)
+        async with reads.connection() as connection:
+            total = await audit.length(connection, stream, upto=position, at=time)
+            found = await audit.stream(
+                connection, stream, limit=limit + 1, after=_number_of(cursor) or 0, upto=position, at=time
+            )
+            if not total and not await audit.length(connection, stream):
+                raise NotFound(f"Stream '{stream}' not found")
+        return _answer(found, limit, "version", total, headers)
+
+    @get(
+        "/chain/{correlation_id:uuid}",
+        status_code=200,
+        summary="Read a story",
+        responses=described(EventsPage, "Events of the story, oldest first"),
+    )
+    async def chain(
+        self,
+        request: Request,
+        correlation_id: FromPath[UUID],
+        reads: NamedDependency[Reads],
+        limit: FromQuery[PageSize] = 100,
+        cursor: FromQuery[Cursor | None] = None,
+    ) -> Answer:
+        """Answer everything that happened for one cause, oldest first, whatever stream it is in."""
+        headers = await reads.settle(request, _VIEW)
+        async with reads.connection() as connection:
+            found = await audit.chain(connection, correlation_id, limit=limit + 1, after=_number_of(cursor) or 0)
+        return _answer(found, limit, "position", None, headers)

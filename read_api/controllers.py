@@ -1,0 +1,21 @@
+"""The table of all read controllers."""
+
+from litestar import Controller
+
+from read_api.accounts import Accounts
+from read_api.audit import Audit
+from read_api.connectors import Connectors
+from read_api.orders import OrderReads
+from read_api.portfolio import Portfolio
+from read_api.positions import PositionReads
+from read_api.system import System
+
+CONTROLLERS: tuple[type[Controller], ...] = (
+    System,
+    Accounts,
+    Connectors,
+    OrderReads,
+    PositionReads,
+    Portfolio,
+    Audit,
+)

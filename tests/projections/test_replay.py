@@ -1,0 +1,129 @@
+"""A view is a function of the log: however it was cut, whenever it was built."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from commands.ports import Log
+from domain.errors import Conflict
+from projections.replay import rebuild, replay_into
+from projections.runner import Progress
+from projections.view import Connection, View, connect, dump, make_tables
+from projections.views import VIEWS
+from tests.projections.conftest import projecting
+from tests.projections.given import EVERYTHING, account, placed, rejected, tell
+
+PATIENCE = 10.0
+
+
+async def dumps(connection: Connection) -> dict[str, bytes]:
+    return {view.name: await dump(connection, view) for view in VIEWS}
+
+
+async def test_however_the_log_is_cut_the_views_are_the_same(database_url: str, log: Log, connection: Connection):
+    end = await tell(log, EVERYTHING)
+    await rebuild(database_url, log, VIEWS)
+    expected = await dumps(connection)
+    story = await log.page(0, end)
+    numbers = iter(range(1_000_000))
+
+    async def cut_at(cuts: set[int]) -> dict[str, bytes]:
+        schema = f"cut_{next(numbers)}"
+        async with await connect(database_url, schema) as here:
+            await here.execute(f"create schema {schema}".encode())
+            await make_tables(here, VIEWS)
+            for start, stop in pairwise([0, *sorted(cuts), end]):
+                for view in VIEWS:
+                    if events := view.relevant(story[start:stop], 0):
+                        await view.apply(here, events)
+            found = await dumps(here)
+            await here.execute(f"drop schema {schema} cascade".encode())
+            return found
+
+    loop = asyncio.get_running_loop()
+
+    @given(st.sets(st.integers(1, end - 1), max_size=8))
+    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    def however_cut(cuts: set[int]) -> None:
+        assert asyncio.run_coroutine_threadsafe(cut_at(cuts), loop).result() == expected
+
+    await asyncio.to_thread(however_cut)
+    assert await cut_at(set(range(1, end))) == expected
+
+
+async def test_a_rebuild_gives_what_was_kept_live(
+    database_url: str, log: Log, connection: Connection, progress: Progress
+):
+    end = await tell(log, EVERYTHING)
+    assert await progress.reached(end, progress.views, PATIENCE) == 0
+    live = await dumps(connection)
+    told: list[tuple[int, int]] = []
+    assert await rebuild(database_url, log, VIEWS, told=lambda at, total, _: told.append((at, total))) == end
+    assert await dumps(connection) == live
+    assert told == [(end, end)]
+
+
+async def test_live_views_go_on_behind_a_rebuild(
+    database_url: str, log: Log, connection: Connection, progress: Progress
+):
+    await tell(log, EVERYTHING[:20])
+
+    async def keep_telling() -> int:
+        return await tell(log, EVERYTHING[20:])
+
+    async def keep_rebuilding() -> None:
+        for view in VIEWS:
+            await rebuild(database_url, log, [view])
+
+    end, _ = await asyncio.gather(keep_telling(), keep_rebuilding())
+    assert await progress.reached(end, progress.views, PATIENCE) == 0
+    live = await dumps(connection)
+    await rebuild(database_url, log, VIEWS)
+    assert await dumps(connection) == live
+    end = await tell(log, [placed("z", 50)])
+    assert await progress.reached(end, progress.views, PATIENCE) == 0
+    assert await dumps(connection) != live
+
+
+async def test_replaying_up_to_a_position_is_the_view_of_then(database_url: str, log: Log):
+    half = await tell(log, EVERYTHING[:18])
+    time = (await log.page(half - 1, 1))[0].recorded_at
+    await rebuild(database_url, log, VIEWS)
+    async with await connect(database_url) as connection:
+        then = await dumps(connection)
+    await tell(log, EVERYTHING[18:])
+    for schema, upto in (("by_position", half), ("by_time", time)):
+        assert await replay_into(database_url, log, VIEWS, schema, upto=upto) == half
+        async with await connect(database_url, schema) as connection:
+            assert await dumps(connection) == then
+
+
+async def test_two_rebuilds_of_a_view_exclude_each_other(database_url: str, log: Log):
+    async with await connect(database_url) as other:
+        await other.execute("select pg_advisory_lock(hashtextextended('nectar.rebuild_orders', 0))")
+        with pytest.raises(Conflict, match="'orders' is being rebuilt"):
+            await rebuild(database_url, log, VIEWS)
+
+
+async def test_a_changed_view_is_built_anew_at_start(database_url: str, log: Log, connection: Connection):
+    end = await tell(log, [*account(), placed("a"), rejected("a")])
+    async with projecting(database_url, log) as progress:
+        assert await progress.reached(end, progress.views, PATIENCE) == 0
+
+    async def count(here: Connection, events: object) -> None:
+        await here.execute("update counted set events = events + %s", [len(events)])  # type: ignore[arg-type]
+
+    changed = View(
+        name="orders",
+        tables="create table counted (events integer primary key); insert into counted values (0)",
+        indexes="",
+        handles=(),
+        apply=count,
+    )
+    async with projecting(database_url, log, [changed]) as progress:
+        assert await progress.reached(end, ["orders"], PATIENCE) == 0
+        assert await (await connection.execute("select events from counted")).fetchone() == (end,)
+        assert await (await connection.execute("select to_regclass('read.orders')")).fetchone() == (None,)
