@@ -172,3 +172,12 @@ def test_a_line_that_is_none_is_refused_by_its_number(tmp_path):
     path.write_text("USERNAME=ann\njust words\n")
     with pytest.raises(WrongSetting, match="line 2"):
         read_env_file(path)
+
+
+def test_the_example_file_shows_the_defaults():
+    example = Path(__file__).parents[2] / ".env.example"
+    shown = example.read_text().replace("# ", "").splitlines()
+    values = dict(line.split("=", 1) for line in shown if line.partition("=")[0].isupper() and "=" in line)
+    examples = {"DATABASE_URL", "CORS_ALLOW_ORIGINS"}
+    assert settings(**{name: value for name, value in values.items() if name not in examples}) == settings()
+    assert settings(**{name: values[name] for name in examples}) != settings()
