@@ -43,10 +43,12 @@ async def export_command(database_url: str, console: Console, *, key: Ed25519Pub
     try:
         last = await export(database_url, key, file)
     except ForgedSeals as e:
-        console.print(f"[red]{escape(str(e))}[/]: nothing exported. Run nectar audit verify.")
+        console.print(f"[red]{escape(str(e))}[/]: nothing exported. Run nectar audit verify.", soft_wrap=True)
         return DAMAGED
     reach = "No event is sealed yet" if last is None else f"Sealed up to position {last.to_position:,}"
-    console.print(f"{reach}. Signed with key {key_id(key)}. Keep {escape(str(file))} away from this machine.")
+    console.print(
+        f"{reach}. Signed with key {key_id(key)}. Keep {escape(str(file))} away from this machine.", soft_wrap=True
+    )
     return INTACT
 
 

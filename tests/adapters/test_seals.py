@@ -9,6 +9,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 import structlog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from structlog.testing import LogCapture
 
 from adapters.audit.verification import verify
@@ -90,6 +92,29 @@ async def test_what_the_log_appends_is_what_is_sealed(database_url, log):
         await seal_all(connection)
     report = await verify(database_url, PUBLIC)
     assert (report.findings, report.sealed_to) == ([], 2)
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+rows = st.tuples(texts, texts, st.integers(-(2**15), 2**15 - 1), st.none() | st.uuids(), texts, st.binary(max_size=60))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(written=st.lists(rows, max_size=8))
+async def test_postgres_and_python_hash_any_row_alike(database_url, written):
+    async with await connect(database_url) as connection:
+        await connection.execute("truncate log.events, log.seals")
+        for position, (stream, type_, schema_version, causation_id, actor, data) in enumerate(written, start=1):
+            await connection.execute(
+                """
+                insert into log.events (position, stream, version, type, schema_version, recorded_at,
+                                        correlation_id, causation_id, command_id, actor, data)
+                values (%s, %s, %s, %s, %s, clock_timestamp(), gen_random_uuid(), %s, gen_random_uuid(), %s, %s)
+                """,
+                (position, stream, position, type_, schema_version, causation_id, actor, data),
+            )
+        await seal_all(connection, limit=3)
+    report = await verify(database_url, PUBLIC)
+    assert (report.findings, report.sealed_to) == ([], len(written))
 
 
 async def test_an_empty_log_has_no_seals_and_nothing_wrong(database_url):
