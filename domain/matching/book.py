@@ -108,10 +108,6 @@ class Half:
             taken += amount
         return taken
 
-    def offers_depth(self, reach: Decimal) -> bool:
-        """Say whether the depth reaches a key."""
-        return bool(self._depth) and self._depth[-1][0] >= reach
-
 
 class Book:
     """Both sides of one pair."""

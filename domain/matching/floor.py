@@ -237,18 +237,16 @@ class Floor:
         """Trade an order with what is within reach, best first; return why it must not rest, None if it may."""
         while order.remaining and (offer := half.best(reach)) is not None:
             price, there, other = offer
-            amount = min(there, member.ledger.room(order))
-            if other is None:
-                if not amount:
-                    break
-                half.consume(amount)
-            elif other.account == order.account:
+            maker = self.members[other.account] if other is not None else None
+            if maker is member:
                 return SELF_TRADE
+            amount = min(there, member.ledger.room(order))
+            if not amount:
+                break
+            if other is None or maker is None:
+                half.consume(amount)
             else:
-                maker = self.members[other.account]
                 amount = min(amount, maker.ledger.room(other))
-                if not amount:
-                    break
                 self._fill(maker, other, amount, price, is_maker=True)
             self._fill(member, order, amount, price, is_maker=False)
         return None if member.ledger.room(order) else NOTHING_TO_REDUCE

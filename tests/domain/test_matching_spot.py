@@ -227,7 +227,18 @@ def test_ids_are_never_given_twice_also_by_a_later_venue(venue):
     later = Venue()
     later.engine.join("ann", Standing(units={"USDT": Decimal(100)}, seen_at=later.now.replace(hour=13)), later.now)
     later.buy("x", "1", "1")
-    assert int(later.facts("x")[0].exchange_order_id) > max(int(number) for number in ids)
+    assert int(later.number("x")) > max(int(number) for number in ids)
+
+
+def test_the_marks_are_those_of_the_last_tick(venue):
+    venue.market(BIDS, ASKS, mark="99.5")
+    assert venue.engine.marks == {"BTC-USDT": Decimal("99.5")}
+
+
+def test_depth_behind_what_rests_and_out_of_reach_is_not_taken(venue):
+    venue.sell("a", "1", "103", account="bob")
+    venue.buy("b", "5", "101.5")
+    assert venue.fills("b") == [("1", "100"), ("2", "101")]
 
 
 def test_the_time_does_not_go_back(venue):

@@ -8,7 +8,15 @@ from domain.matching.depth import Depth
 from domain.matching.engine import Engine, Standing
 from domain.matching.fees import Fees
 from domain.matching.floor import Terms
-from domain.orders import OrderExpired, OrderFilled, OrderPlaced, OrderRejected
+from domain.orders import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderFact,
+    OrderFilled,
+    OrderPlaced,
+    OrderRejected,
+)
 from domain.portfolio import Holding
 from domain.positions import PositionObserved
 from domain.reports import AccountReport
@@ -110,7 +118,7 @@ class Venue:
     def hedge(self, account: str = "ann") -> None:
         self.engine.set_mode(account, PositionMode.HEDGE)
 
-    def facts(self, order_id: str) -> list[object]:
+    def facts(self, order_id: str) -> list[OrderFact]:
         return [fact for report in self.reports for told, fact in report.orders if told == order_id]
 
     def story(self, order_id: str) -> list[str]:
@@ -121,9 +129,18 @@ class Venue:
         assert isinstance(last, OrderRejected | OrderExpired)
         return last.reason
 
+    def number(self, order_id: str) -> str:
+        """Return the exchange order id of an order."""
+        first = self.facts(order_id)[0]
+        assert isinstance(first, OrderAccepted)
+        return first.exchange_order_id
+
+    def trades(self, order_id: str) -> list[OrderFilled]:
+        return [fact for fact in self.facts(order_id) if isinstance(fact, OrderFilled)]
+
     def fills(self, order_id: str) -> list[tuple[str, str]]:
         """Return (amount, price) of an order's trades."""
-        return [(f"{f.amount:f}", f"{f.price:f}") for f in self.facts(order_id) if isinstance(f, OrderFilled)]
+        return [(f"{f.amount:f}", f"{f.price:f}") for f in self.trades(order_id)]
 
     def holdings(self, account: str = "ann") -> dict[str, tuple[str, str]]:
         """Return token → (units, available)."""
@@ -161,16 +178,16 @@ class Memory:
         for position in report.positions:
             self.positions[position.trading_pair, position.side] = position
 
-    def _order(self, order_id: str, fact: object) -> None:
-        match type(fact).__name__:
-            case "OrderAccepted":
-                self.open[order_id] = (self.placed[order_id], fact.exchange_order_id, Decimal(0))  # type: ignore[attr-defined]
-            case "OrderFilled" if order_id in self.open:
+    def _order(self, order_id: str, fact: OrderFact) -> None:
+        match fact:
+            case OrderAccepted():
+                self.open[order_id] = (self.placed[order_id], fact.exchange_order_id, Decimal(0))
+            case OrderFilled() if order_id in self.open:
                 placed, exchange_order_id, filled = self.open.pop(order_id)
-                filled += fact.amount  # type: ignore[attr-defined]
+                filled += fact.amount
                 if filled < placed.amount:
                     self.open[order_id] = (placed, exchange_order_id, filled)
-            case "OrderCanceled" | "OrderExpired":
+            case OrderCanceled() | OrderExpired():
                 self.open.pop(order_id, None)
 
     def standing(self) -> Standing:
