@@ -10,6 +10,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from commands.schedule import Job
+from domain.errors import Unavailable
 
 logger = structlog.get_logger()
 
@@ -22,8 +23,9 @@ async def scheduled(jobs: Sequence[Job]) -> AsyncIterator[None]:
     for job in jobs:
         seconds = job.every.total_seconds()
         scheduler.add_job(
-            job.run,
+            _run,
             IntervalTrigger(seconds=int(seconds), start_date=_aligned(seconds) if job.aligned else None, timezone=UTC),
+            args=[job],
             id=job.name,
             name=job.name,
             max_instances=1,
@@ -41,6 +43,14 @@ def _aligned(seconds: float) -> datetime:
     """Return a past moment that is a whole multiple of the interval since 1970."""
     now = datetime.now(UTC).timestamp()
     return datetime.fromtimestamp(now - now % seconds, UTC)
+
+
+async def _run(job: Job) -> None:
+    # A coroutine function, whatever `job.run` is: APScheduler would call anything else in a thread and await nothing.
+    try:
+        await job.run()
+    except Unavailable as reason:
+        logger.warning("job_waits", job=job.name, why=reason.message)
 
 
 def _failed(event: JobExecutionEvent) -> None:
