@@ -10,7 +10,7 @@ were exported before, kept where whoever can write to this database cannot.
 """
 
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from enum import StrEnum
 from typing import NamedTuple
@@ -179,7 +179,7 @@ class _Checking:
         if not seal.leaves:
             self._find(Kind.HOLE, seal.from_position, seal.to_position, "missing already when the log was sealed")
         elif digest(seal.previous, b"".join([row.leaf for row in rows])) != seal.digest or not _gapless(seal, rows):
-            self._compare(seal, {row.place[1]: row for row in rows})
+            self._compare(seal, rows)
 
     async def finish(self) -> None:
         """Read the rows after the last seal, and say of everything that did not fit what happened to it."""
@@ -191,7 +191,8 @@ class _Checking:
                 left.append(row)
             else:
                 del self._vacant[home]
-                self._find(Kind.MOVED, home, home, f"{row.name} stands at {_where(row.place)} now")
+                if row.place != (SHARD, home):
+                    self._find(Kind.MOVED, home, home, f"{row.name} stands at {_where(row.place)} now")
         for row in left:
             shard, position = row.place
             if shard == SHARD and position in self._vacant:
@@ -203,13 +204,18 @@ class _Checking:
             self._find(Kind.REMOVED, position, position, "no event stands there any more")
         self.report.findings = _joined(self.report.findings)
 
-    def _compare(self, seal: Seal, rows: Mapping[int, _Row]) -> None:
+    def _compare(self, seal: Seal, rows: Sequence[_Row]) -> None:
         fits = True
+        standing: dict[int, _Row] = {}
+        for row in rows:
+            if standing.setdefault(row.place[1], row) is not row:  # only without the primary key
+                fits = False
+                self._suspect(row)
         for position in range(seal.from_position, seal.to_position + 1):
             start = (position - seal.from_position) * LEAF_BYTES
             short = seal.leaves[start : start + LEAF_BYTES]
-            row = rows.get(position)
-            if row is not None and row.short == short:
+            here = standing.get(position)
+            if here is not None and here.short == short:
                 continue
             fits = False
             if self._full():
@@ -217,8 +223,8 @@ class _Checking:
                 continue
             self._vacant[position] = short
             self._homeless[short] = position
-            if row is not None:
-                self._strangers.append(row)
+            if here is not None:
+                self._strangers.append(here)
         if fits:
             self._find(Kind.ALTERED, seal.from_position, seal.to_position, "at least one; the seal cannot tell which")
 

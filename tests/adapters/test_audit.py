@@ -146,6 +146,16 @@ async def test_several_tamperings_are_each_named(database_url, sealed):
     assert [(f.first, f.last) for f in report.findings if f.kind == "removed"] == [(10, 11)]
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_a_second_event_at_one_position_is_found(database_url, sealed, order):
+    await sealed.execute("alter table log.events drop constraint events_pkey")
+    await put_in(sealed, 6)
+    await sealed.execute(f"create table shuffled as select * from log.events order by stream {order}")
+    await sealed.execute("truncate log.events")
+    await sealed.execute("insert into log.events table shuffled")
+    assert set(told(await verify(database_url, PUBLIC))) == {("inserted", 6)}
+
+
 async def test_a_hole_after_the_last_seal_is_found(database_url, sealed):
     await sealed.execute("delete from log.events where position in (22, 23)")
     assert set(told(await verify(database_url, PUBLIC))) == {("hole", 22), ("hole", 23)}
