@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Self
 
 from adapters.event_store.batches import Item, storable
-from adapters.event_store.following import Bell, follow
+from adapters.event_store.following import Bell, Tail, follow
 from adapters.event_store.reader import Reader, recorded
 from adapters.event_store.writer import Writer
 from commands.ports import Appended, Write
@@ -24,11 +24,11 @@ __all__ = ["PostgresLog"]
 class PostgresLog:
     """The port `Log`, over one writing connection, a pool of reading ones and one that listens."""
 
-    def __init__(self, reader: Reader, writer: Writer, bell: Bell) -> None:
-        """Use `open` instead: these three have to run."""
+    def __init__(self, reader: Reader, writer: Writer, tail: Tail) -> None:
+        """Use `open` instead: these have to run."""
         self._reader = reader
         self._writer = writer
-        self._bell = bell
+        self._tail = tail
 
     @classmethod
     @asynccontextmanager
@@ -39,6 +39,7 @@ class PostgresLog:
         """
         reader = Reader(database_url)
         bell = Bell(database_url)
+        tail = Tail(reader, bell)
         writer = Writer(database_url, appended=bell.ring)
         await writer.open()
         await reader.open()
@@ -49,11 +50,11 @@ class PostgresLog:
                 opener.cancel("The event log has failed")
 
         committing = asyncio.create_task(writer.run())
-        for_ever = [asyncio.create_task(run()) for run in (reader.streams.run, reader.lasts.run, bell.run)]
+        for_ever = [asyncio.create_task(run()) for run in (reader.streams.run, reader.lasts.run, bell.run, tail.run)]
         for task in (committing, *for_ever):
             task.add_done_callback(stop_opener)
         try:
-            yield cls(reader, writer, bell)
+            yield cls(reader, writer, tail)
         finally:
             writer.close()
             await asyncio.wait([committing])
@@ -106,4 +107,4 @@ class PostgresLog:
 
     def follow(self, after: int, *, limit: int = 1000, types: Sequence[str] = ()) -> AsyncIterator[list[Recorded]]:
         """Yield batches of events above position `after`, in order, for ever; waits where the log ends."""
-        return follow(self._reader, self._bell, after, limit=limit, types=types)
+        return follow(self._reader, self._tail, after, limit=limit, types=types)

@@ -17,6 +17,10 @@ from domain.events import Origin, Recorded
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
+"""The columns of an event in the order of the queries below."""
+
+POSITION, STREAM, TYPE = 0, 1, 3
+"""Places in a row."""
 
 MOST_CONNECTIONS = 4
 WAIT_SECONDS = 2.0
@@ -97,7 +101,11 @@ class Reader:
 
     async def page(self, after: int, limit: int) -> list[Recorded]:
         """Return up to `limit` events above a position."""
-        return [recorded(row) for row in await self.rows(_PAGE, (after, limit))]
+        return [recorded(row) for row in await self.page_of_rows(after, limit)]
+
+    async def page_of_rows(self, after: int, limit: int) -> list[Row]:
+        """Return up to `limit` events above a position, not decoded."""
+        return await self.rows(_PAGE, (after, limit))
 
     async def page_of_types(self, after: int, through: int, limit: int, types: Sequence[str]) -> list[Recorded]:
         """Return up to `limit` events of some types, above one position and up to and with another."""
@@ -141,7 +149,7 @@ class Together:
     """Answers many callers with one query: the streams asked for while a query is out are asked for by the next one."""
 
     def __init__(self, ask: Callable[[list[str]], Awaitable[list[Row]]]) -> None:
-        """Take what returns the rows of streams, each with its stream in second place."""
+        """Take what returns the rows of streams, as queries here give them."""
         self._ask = ask
         self._wanted: list[tuple[Sequence[str], asyncio.Future[dict[str, list[Row]]]]] = []
         self._wake = asyncio.Event()
@@ -162,7 +170,7 @@ class Together:
             found: dict[str, list[Row]] = {}
             try:
                 for row in await self._ask(list({stream for streams, _ in wanted for stream in streams})):
-                    found.setdefault(row[1], []).append(row)
+                    found.setdefault(row[STREAM], []).append(row)
             except Unavailable as e:
                 for _, answer in wanted:
                     if not answer.done():

@@ -127,20 +127,23 @@ class Writer:
     def _lose(self, why: psycopg.Error, items: Sequence[Item]) -> None:
         self._lost = connections.unreachable(why).message
         logger.warning("log_lost", why=self._lost, items=len(items), waiting=len(self._waiting))
-        _fail(self._waiting, self._lost)
-        self._waiting = []
         for item in items:
             item.lost = True
         unknown = f"{self._lost}. It is not known whether this was recorded"
         asyncio.get_running_loop().call_later(SETTLE_SECONDS, _fail, items, unknown)
 
     async def _reconnect(self, items: Sequence[Item]) -> None:
-        """Wait until the server is back; when the log is closed meanwhile, give up."""
+        """Wait until the server is back; when the log is closed meanwhile, give up.
+
+        Only items that were sent wait along: of the others it is known that they were not committed.
+        """
         while True:
             try:
                 self._connection = await self._connect()
             except psycopg.Error as e:
                 self._lost = connections.unreachable(e).message
+                _fail([item for item in (*items, *self._waiting) if not item.lost], self._lost)
+                self._waiting = []
             else:
                 if self._lost is not None:
                     logger.info("log_found_again", items=len(items))

@@ -274,7 +274,7 @@ async def test_a_follower_hears_of_other_writers_at_once(database_url: str, log:
 
     async with PostgresLog.open(database_url) as other, asyncio.timeout(30):
         version = 0
-        while not other._bell._position:  # until the listener is there, and hears
+        while not other._tail._bell._position:  # until the listener is there, and hears
             await log.append([write("a", version, added("x"))], origin())
             version += 1
         seen = asyncio.create_task(see(other, version + 1))
