@@ -232,13 +232,14 @@ class Sealer:
                     connected = True
                     await self._wait_for_turn(connection)
                     await self._seal(connection)
-            except psycopg.OperationalError as e:
-                if connected:
-                    logger.warning("sealer_waits", error=type(e).__name__)
-                connected = False
             except psycopg.IntegrityError as e:
                 logger.error("sealer_stopped", error=str(e), remedy="run nectar audit verify")  # noqa: TRY400
                 return
+            except psycopg.Error as e:
+                # Away, read-only after a failover, a full disk: sealing can wait, and must not end the server.
+                if connected:
+                    logger.warning("sealer_waits", error=f"{type(e).__name__}: {e}")
+                connected = False
             await asyncio.sleep(self._interval_seconds)
 
     async def _connect(self) -> psycopg.AsyncConnection:

@@ -179,6 +179,21 @@ async def test_of_several_sealers_one_works_and_another_takes_over(database_url)
         assert unbroken(await sealed_to(connection, 40))
 
 
+async def test_a_sealer_waits_while_the_database_is_read_only(database_url, monkeypatch):
+    told = LogCapture()
+    monkeypatch.setattr("adapters.seals.logger", structlog.wrap_logger(None, processors=[told]))
+    async with await connect(database_url) as connection:
+        await record(connection, 5)
+        name = connection.info.dbname
+        await connection.execute(f'alter database "{name}" set default_transaction_read_only = on')
+        async with sealing(database_url), asyncio.timeout(20):
+            while not told.entries:
+                await asyncio.sleep(0.005)
+            await connection.execute(f'alter database "{name}" set default_transaction_read_only = off')
+            await sealed_to(connection, 5)
+    assert told.entries[0]["event"] == "sealer_waits"
+
+
 async def test_a_sealer_stops_and_mends_nothing_when_its_seals_are_taken_away(database_url):
     async with await connect(database_url) as connection, sealing(database_url) as tasks:
         await record(connection, 5)
