@@ -1,10 +1,11 @@
 """Put the web application together: routes, errors, documentation, and what stands in front of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from litestar import Controller, Litestar
 from litestar.di import Provide
+from litestar.handlers import BaseRouteHandler
 
 from adapters.http.authentication import Authentication
 from adapters.http.cross_origin import CrossOrigin
@@ -24,7 +25,7 @@ def build(
     """Return the application that serves these controllers; `dependencies` are what their routes ask for by name."""
     config, openapi = documentation()
     app = Litestar(
-        route_handlers=[*read, *write, openapi],
+        route_handlers=[*_merged([*read, *write]), openapi],
         dependencies={name: _constant(value) for name, value in dependencies.items()},
         exception_handlers=HANDLERS,
         request_class=Request,
@@ -35,6 +36,26 @@ def build(
     authenticated = Authentication(cast("App", app), username=settings.username, password=settings.password)
     across = CrossOrigin(authenticated, origins=settings.cors_origins, pattern=settings.cors_origin_regex)
     return Entrance(across)
+
+
+def _merged(controllers: Iterable[type[Controller]]) -> Iterator[type[Controller]]:
+    """Yield one controller for each path prefix, with the routes of all that have it.
+
+    The framework gives every controller `OPTIONS` routes of its own, and refuses a path that two of them share.
+    """
+    sharing: dict[str, list[type[Controller]]] = {}
+    for controller in controllers:
+        sharing.setdefault(vars(controller)["path"], []).append(controller)
+    for path, group in sharing.items():
+        names = [
+            name
+            for controller in group
+            for name, route in vars(controller).items()
+            if isinstance(route, BaseRouteHandler)
+        ]
+        if len(names) != len(set(names)):
+            raise TypeError(f"Controllers of {path} have routes of one name: {sorted(names)}")
+        yield group[0] if len(group) == 1 else type(f"All{group[0].__name__}", tuple(group), {"path": path})
 
 
 def _constant(value: object) -> Provide:
