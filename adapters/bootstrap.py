@@ -5,15 +5,13 @@ the log knows of them, ask venues about what was left without an outcome, and on
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import uuid4
 
 import structlog
-from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
 from adapters.asgi import build
 from adapters.checkpoints import PostgresCheckpoints
@@ -40,8 +38,11 @@ from commands.processes.accounts import ACCOUNTS, connect_all
 from commands.processes.orders import OrderWatch
 from domain.errors import DomainError, Unavailable
 from domain.matching.fees import Fees
+from projections.pool import Pool
 from projections.runner import Progress, Projector
 from projections.views import VIEWS
+from read_api.controllers import CONTROLLERS
+from read_api.settle import Reads
 from write_api import accounts, orders, positions
 from write_api.writing import Writes
 
@@ -50,7 +51,6 @@ logger = structlog.get_logger()
 _CATCH_UP_SECONDS = 5.0
 
 WRITE = (accounts.Accounts, orders.Orders, positions.Positions)
-READ = ()
 
 
 def now() -> datetime:
@@ -121,7 +121,7 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
     vault = await Vault.open(database_url, settings.config_password)
     async with (
         PostgresLog.open(database_url) as log,
-        _pool(database_url) as pool,
+        Pool.open(database_url) as pool,
         asyncio.TaskGroup() as tasks,
     ):
         progress = Progress(view.name for view in VIEWS)
@@ -198,26 +198,6 @@ async def _drained(intake: Intake) -> None:
         logger.warning("reports_not_recorded", waiting=intake.waiting)
 
 
-@asynccontextmanager
-async def _pool(database_url: str) -> AsyncIterator[AsyncConnectionPool[AsyncConnection]]:
-    """Open the pool that reads ask, its connections looking at the views."""
-    async with AsyncConnectionPool(
-        database_url,
-        connection_class=AsyncConnection,
-        min_size=2,
-        max_size=8,
-        timeout=3,
-        kwargs={
-            "autocommit": True,
-            "options": "-c search_path=read -c timezone=UTC -c jit=off",
-            "prepare_threshold": 1,
-        },
-        check=AsyncConnectionPool.check_connection,
-        open=False,
-    ) as pool:
-        yield pool
-
-
 def factories(settings: Settings, sink: Sink) -> Mapping[str, Callable[[], Exchange]]:
     """Return the connectors that this server can trade on, each made when it is first used."""
 
@@ -245,10 +225,27 @@ def factories(settings: Settings, sink: Sink) -> Mapping[str, Callable[[], Excha
     }
 
 
-def _application(
-    settings: Settings, bus: Bus, pool: AsyncConnectionPool[AsyncConnection], progress: Progress, ready: Readiness
-) -> App:
+def _application(settings: Settings, bus: Bus, pool: Pool, progress: Progress, ready: Readiness) -> App:
     committed = Committed()
-    writes = Writes(bus, committed, partial(word, bus.ports.log))
-    app = build(read=READ, write=WRITE, dependencies={"writes": writes}, settings=settings)
+    dependencies = {
+        "writes": Writes(bus, committed, partial(word, bus.ports.log)),
+        "reads": Reads(pool, progress, committed),
+        "markets": bus.ports.venues,
+        "refresh": partial(_refresh, bus),
+        "readiness": ready,
+    }
+    app = build(read=CONTROLLERS, write=WRITE, dependencies=dependencies, settings=settings)
     return Gate(app, lambda: ready.started)
+
+
+async def _refresh(bus: Bus, accounts: Sequence[str] | None, connectors: Sequence[str] | None, /) -> int:
+    """Have balances recorded as they are now, of all accounts and connectors or of those named; return the position."""
+    return max(
+        [
+            await schedule.observe(bus, account, connector)
+            for account, connected in bus.ports.venues.accounts().items()
+            for connector in sorted(connected)
+            if (accounts is None or account in accounts) and (connectors is None or connector in connectors)
+        ],
+        default=0,
+    )

@@ -4,16 +4,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from psycopg import AsyncConnection, OperationalError
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
-
 from commands.ports import AccountMemory
 from domain.accounts import Account
-from domain.errors import Unavailable
 from domain.orders import OrderPlaced
 from domain.positions import PositionObserved
 from domain.values import PositionSide
 from projections import accounts, orders, portfolio, positions
+from projections.pool import Pool
+from projections.view import Connection
 
 _POSITIONS = 1000
 """More than any venue lets one account hold."""
@@ -22,19 +20,16 @@ _POSITIONS = 1000
 class Views:
     """The port `Lookup` over the views of this database. `pool` gives connections that see the schema `read`."""
 
-    def __init__(self, pool: AsyncConnectionPool[AsyncConnection], caught_up: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, pool: Pool, caught_up: Callable[[], Awaitable[None]]) -> None:
         """Take what returns when the views have seen all that is in the log now; it may raise `Unavailable`."""
         self._pool = pool
         self._caught_up = caught_up
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+    async def _connection(self) -> AsyncIterator[Connection]:
         await self._caught_up()
-        try:
-            async with self._pool.connection() as connection:
-                yield connection
-        except (OperationalError, PoolTimeout) as lost:
-            raise Unavailable(f"The database cannot be reached: {lost}") from lost
+        async with self._pool.connection() as connection:
+            yield connection
 
     async def accounts(self) -> Mapping[str, Account]:
         """Return every account that exists."""
@@ -59,7 +54,7 @@ class Views:
             return await orders.cancels_unanswered(connection, requested_before=requested_before)
 
 
-async def _memory(connection: AsyncConnection, account: str, connector: str) -> AccountMemory:
+async def _memory(connection: Connection, account: str, connector: str) -> AccountMemory:
     balances = await portfolio.balances(connection, account=account, connector=connector)
     held, _, _ = await positions.held(connection, limit=_POSITIONS, account=[account], connector=[connector])
     seen = [
