@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from domain.connectors import ConfigField, TradingRule
 from domain.values import OrderType
@@ -30,6 +30,7 @@ class Market(Protocol):
         ...
 
 
+@runtime_checkable
 class Markets(Protocol):
     """The connectors of this server."""
 
@@ -50,6 +51,7 @@ class Markets(Protocol):
         ...
 
 
+@runtime_checkable
 class Refresh(Protocol):
     """Has balances recorded as they are now, by the part that writes."""
 
@@ -61,6 +63,7 @@ class Refresh(Protocol):
         ...
 
 
+@runtime_checkable
 class Readiness(Protocol):
     """Knows whether this server can do its work."""
 
