@@ -59,6 +59,27 @@ def data(tmp_path_factory):
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module")
+def made():
+    """A data folder with a database in it, to be copied: making one is most of the time of a start."""
+    folder = Path(f"/tmp/nectar-test-{os.getpid()}-made")
+    asyncio.run(start_and_stop(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def used(data, made):
+    """A data folder that was used before."""
+    subprocess.run(["cp", "-a", made, data], check=True)
+    return data
+
+
+async def start_and_stop(data: Path) -> None:
+    async with private_postgres(data):
+        pass
+
+
 @asynccontextmanager
 async def connection(data: Path, **options):
     async with private_postgres(data, **options) as url, await psycopg.AsyncConnection.connect(url) as opened:
@@ -96,29 +117,29 @@ async def test_what_was_written_is_there_after_the_next_start(data):
     assert not leftover.stop(data / "postgres")
 
 
-async def test_one_server_at_a_time_on_a_data_folder(data):
-    async with private_postgres(data):
+async def test_one_server_at_a_time_on_a_data_folder(used):
+    async with private_postgres(used):
         with pytest.raises(AlreadyServed, match=rf"process {os.getpid()}.*NECTAR_DATA"):
-            async with private_postgres(data):
+            async with private_postgres(used):
                 pytest.fail("two at a time")
 
 
-async def test_a_postgres_that_outlived_its_server_is_stopped_and_started_anew(data):
-    with serving(data) as (process, url):
+async def test_a_postgres_that_outlived_its_server_is_stopped_and_started_anew(used):
+    with serving(used) as (process, url):
         with psycopg.connect(url) as left:
             left.execute("create table kept ()")
         process.kill()
     with psycopg.connect(url):
         pass  # It goes on without its server.
-    async with connection(data) as opened:
+    async with connection(used) as opened:
         assert await one(opened, "select to_regclass('kept') is not null")
 
 
-async def test_ctrl_c_stops_it_after_the_server(data):
-    with serving(data) as (process, _):
+async def test_ctrl_c_stops_it_after_the_server(used):
+    with serving(used) as (process, _):
         os.killpg(process.pid, signal.SIGINT)
-    assert not leftover.stop(data / "postgres")
-    async with connection(data) as opened:
+    assert not leftover.stop(used / "postgres")
+    async with connection(used) as opened:
         assert await one(opened, "select to_regclass('said_goodbye') is not null")
 
 
@@ -138,12 +159,12 @@ def wait_until(condition) -> None:
         os.sched_yield()
 
 
-async def test_a_number_that_now_belongs_to_another_program_is_no_running_postgres(data):
-    async with private_postgres(data):
-        shutil.copy(data / "postgres" / "postmaster.pid", data / "kept.pid")
-    lines = (data / "kept.pid").read_text().splitlines()
-    (data / "postgres" / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
-    async with private_postgres(data):
+async def test_a_number_that_now_belongs_to_another_program_is_no_running_postgres(used):
+    async with private_postgres(used):
+        shutil.copy(used / "postgres" / "postmaster.pid", used / "kept.pid")
+    lines = (used / "kept.pid").read_text().splitlines()
+    (used / "postgres" / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    async with private_postgres(used):
         pass  # Neither was this process stopped nor did Postgres take it for its like.
 
 
@@ -172,13 +193,11 @@ async def test_a_data_folder_that_cannot_be_made_is_refused(tmp_path):
             pass
 
 
-async def test_a_start_that_fails_says_what_postgres_said(data):
-    async with private_postgres(data):
-        pass
-    with (data / "postgres" / "postgresql.conf").open("a") as configuration:
+async def test_a_start_that_fails_says_what_postgres_said(used):
+    with (used / "postgres" / "postgresql.conf").open("a") as configuration:
         configuration.write("max_connections = -7\n")
     with pytest.raises(NoPostgres, match="max_connections"):
-        async with private_postgres(data):
+        async with private_postgres(used):
             pass
 
 
@@ -188,9 +207,9 @@ def test_a_cluster_needs_binaries_of_its_own_version():
 
 
 @AS_ROOT
-async def test_root_runs_it_as_an_unprivileged_user(data):
-    async with private_postgres(data):
-        assert (data / "postgres").stat().st_uid != 0
+async def test_root_runs_it_as_an_unprivileged_user(used):
+    async with private_postgres(used):
+        assert (used / "postgres").stat().st_uid != 0
 
 
 @AS_ROOT
@@ -207,15 +226,15 @@ async def test_a_folder_closed_to_others_is_reached_in_a_user_namespace(data):
 
 
 @AS_ROOT
-async def test_a_cluster_that_cannot_stay_in_a_closed_folder_moves_and_is_found_again(data, monkeypatch):
-    elsewhere = data.with_name("elsewhere")
-    async with connection(data, elsewhere=elsewhere) as opened:
+async def test_a_cluster_that_cannot_stay_in_a_closed_folder_moves_and_is_found_again(used, monkeypatch):
+    elsewhere = used.with_name("elsewhere")
+    async with connection(used, elsewhere=elsewhere) as opened:
         await opened.execute("create table kept ()")
         await opened.commit()
     monkeypatch.setenv("PATH", "/nowhere")  # No unshare, so no user namespace.
-    inner = data.with_name("closed")
+    inner = used.with_name("closed")
     inner.mkdir(mode=0o700)
-    data.rename(inner / "data")
+    used.rename(inner / "data")
     for _ in range(2):
         async with connection(inner / "data", elsewhere=elsewhere) as opened:
             assert await one(opened, "select to_regclass('kept') is not null")
@@ -266,13 +285,11 @@ async def test_it_runs_for_an_unprivileged_user(data):
 
 
 @AS_ROOT
-async def test_a_database_of_another_user_is_refused_with_a_remedy(data):
-    data.parent.chmod(0o777)
-    async with private_postgres(data):
-        pass
-    data.chmod(0o777)
-    (data / "server.lock").unlink()
-    command = [sys.executable, "-c", SERVER, str(data), "nobody"]
+async def test_a_database_of_another_user_is_refused_with_a_remedy(used):
+    used.parent.chmod(0o777)
+    used.chmod(0o777)
+    (used / "server.lock").unlink()
+    command = [sys.executable, "-c", SERVER, str(used), "nobody"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert "belongs to another user" in told.stderr
     assert "NECTAR_DATA" in told.stderr
