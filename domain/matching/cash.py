@@ -22,7 +22,7 @@ class Cash:
         self.locked: dict[str, Decimal] = {}
         self._fees = fees
         self._holdings: dict[str, Holding] = {}
-        self._changed = set(units)
+        self._changed = dict.fromkeys(units)  # in order, so that a holding keeps its place
 
     def refusal(self, order: Working, trades: Sequence[tuple[Decimal, Decimal]], rest: Decimal) -> str | None:
         """Say why the account cannot have this order, None if it can.
@@ -90,8 +90,8 @@ class Cash:
         else:
             token, amount = order.quote, amount * order.limit * self._fees.reserved
         self.locked[token] = self.locked.get(token, ZERO) + amount
-        self._changed.add(token)
+        self._changed[token] = None
 
     def _add(self, token: str, amount: Decimal) -> None:
         self.units[token] = self.units.get(token, ZERO) + amount
-        self._changed.add(token)
+        self._changed[token] = None
