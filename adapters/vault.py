@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import msgspec
 import psycopg
@@ -137,12 +138,16 @@ class Vault:
             ) from e
         return _credentials.decode(plain)
 
-    async def shred(self, account: str, connector: str | None = None) -> None:
-        """Delete the credentials for a connector, or all of the account; what is not there is no error."""
+    async def shred(self, account: str, connector: str | None = None, *, stored_before: datetime | None = None) -> None:
+        """Delete the credentials for a connector, or all of the account; what is not there is no error.
+
+        With `stored_before`, those that were stored later stay.
+        """
         async with _connected(self._database_url) as connection:
             await connection.execute(
-                "delete from vault.credentials where account = %s and connector = coalesce(%s, connector)",
-                (account, connector),
+                "delete from vault.credentials where account = %s and connector = coalesce(%s, connector)"
+                " and stored_at < coalesce(%s::timestamptz, 'infinity')",
+                (account, connector, stored_before),
             )
 
 

@@ -1,5 +1,7 @@
 """Add and remove accounts and their credentials."""
 
+from datetime import datetime
+
 import msgspec
 
 from commands.bus import Call, Command, Handlers, Outcome, origin_of_process
@@ -128,21 +130,35 @@ async def remove_credentials(command: RemoveCredentials, call: Call) -> Outcome:
     return Outcome(result=None, position=decided.position)
 
 
-async def forget(ports: Ports, account: str, connector: str | None = None) -> None:
-    """Disconnect and shred what the log says is removed. Doing it again does nothing."""
+async def forget(
+    ports: Ports, account: str, connector: str | None = None, *, stored_before: datetime | None = None
+) -> None:
+    """Disconnect and shred what the log says is removed, or what was stored before a time. Again, it does nothing."""
     await ports.venues.disconnect(account, connector)
-    await ports.vault.shred(account, connector)
+    await ports.vault.shred(account, connector, stored_before=stored_before)
 
 
 async def first_start(ports: Ports) -> None:
-    """Give a new installation its master account, connected to the paper venue."""
+    """Give a new installation its master account, connected to the paper venue.
+
+    The account and its credentials are one commit: a crash leaves all of it or nothing.
+    """
     stream = stream_of(MASTER)
     if (await ports.log.last([stream]))[stream] is not None:
         return
-    call = Call(origin=origin_of_process("first start", ports.new_id), ports=ports)
-    await add(AddAccount(account=MASTER), call)
     for connector in PAPER_CONNECTORS:
-        await store_credentials(StoreCredentials(account=MASTER, connector=connector, credentials={}), call)
+        await ports.vault.store(MASTER, connector, {})
+    await decide(
+        ports.log,
+        origin_of_process("first start", ports.new_id),
+        stream=stream,
+        new=NEW,
+        evolve=evolve,
+        decision=lambda state: [] if state.exists else accounts.begin(account=MASTER, connectors=PAPER_CONNECTORS),
+    )
+    ports.venues.admit(MASTER)
+    for connector in PAPER_CONNECTORS:
+        await ports.venues.connect(MASTER, connector)
 
 
 HANDLERS: Handlers = {

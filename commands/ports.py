@@ -108,8 +108,11 @@ class Vault(Protocol):
         """Return the credentials, None if there are none."""
         ...
 
-    async def shred(self, account: str, connector: str | None = None) -> None:
-        """Delete the credentials for a connector, or all of the account; what is not there is no error."""
+    async def shred(self, account: str, connector: str | None = None, *, stored_before: datetime | None = None) -> None:
+        """Delete the credentials for a connector, or all of the account; what is not there is no error.
+
+        With `stored_before` (on the clock of the log), those that were stored later stay.
+        """
         ...
 
 

@@ -1,5 +1,7 @@
 """Accounts: a name under which credentials for connectors are kept. Never a secret in here: those live in the vault."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from domain.errors import Invalid, NotFound
@@ -78,6 +80,12 @@ def add(state: Account, *, account: str) -> list[Event]:
     if state.exists:
         raise Invalid("Account already exists.")
     return [AccountAdded(account=account)]
+
+
+def begin(*, account: str, connectors: Sequence[str]) -> list[Event]:
+    """Add an account that is connected from its first moment, where no credentials are needed."""
+    stored = [CredentialsStored(account=account, connector=connector, fields=[]) for connector in connectors]
+    return [AccountAdded(account=account), *stored]
 
 
 def remove(state: Account, *, account: str) -> list[Event]:

@@ -45,16 +45,20 @@ async def _connect(ports: Ports, name: str, account: Account) -> None:
 
 
 async def _follow(recorded: Recorded, ports: Ports) -> None:
-    """Bring one account's connections and vault to what its stream says now."""
+    """Bring one account's connections and vault to what its stream says now.
+
+    What was stored in the vault after the event stays: a handler stores first and appends then, so that its own event
+    may not be in the stream yet.
+    """
     name = recorded.stream.removeprefix(stream_of(""))
     account = fold(NEW, evolve, (await ports.log.read([recorded.stream]))[recorded.stream])
     if not account.exists:
-        await forget(ports, name)
+        await forget(ports, name, stored_before=recorded.recorded_at)
         return
     await _connect(ports, name, account)
     for connector in ports.venues.connectors():
         if connector not in account.connectors:
-            await forget(ports, name, connector)
+            await forget(ports, name, connector, stored_before=recorded.recorded_at)
 
 
 ACCOUNTS = Process(name="accounts", types=[event.__name__ for event in EVENTS], step=_follow)

@@ -124,3 +124,25 @@ async def test_what_a_crash_left_in_the_vault_is_shredded_by_the_process() -> No
         w.vault.held["a", "paper"] = {"key": "left"}
         await ACCOUNTS.step(last, w.bus.ports)
         assert w.vault.held == {}
+
+
+async def test_the_process_leaves_credentials_that_are_on_their_way_into_the_log() -> None:
+    async with world() as w:
+        await w.do(AddAccount(account="a"))
+        (added,) = (await w.log.read(["account-a"]))["account-a"]
+        await w.vault.store("a", "paper", {"key": "k"})  # its event comes next
+        await ACCOUNTS.step(added, w.bus.ports)
+        assert w.vault.held == {("a", "paper"): {"key": "k"}}
+
+
+async def test_the_first_start_is_one_commit() -> None:
+    async with world() as w:
+        commits = w.log.commits
+        await first_start(w.bus.ports)
+        await w.quiet()
+        assert [type(event) for event in await w.events(f"account-{MASTER}")] == [
+            AccountAdded,
+            CredentialsStored,
+            CredentialsStored,
+        ]
+        assert w.log.commits == commits + 1

@@ -29,6 +29,12 @@ def test_an_account_is_added_once() -> None:
     given(ADDED).when(lambda s: accounts.add(s, account="a")).then_refused(Invalid, "Account already exists")
 
 
+def test_an_account_may_begin_with_connectors() -> None:
+    given().when(lambda _: accounts.begin(account="a", connectors=["paper"])).then(
+        ADDED, CredentialsStored(account="a", connector="paper", fields=[])
+    )
+
+
 @pytest.mark.parametrize("name", ["", "bad/name", "../x", "a b", "a" * 65, "a\x00", "ä", "%2e%2e"])
 def test_a_name_that_is_not_safe_everywhere_is_refused(name: str) -> None:
     given().when(lambda s: accounts.add(s, account=name)).then_refused(Invalid, "Invalid account name")

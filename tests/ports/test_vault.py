@@ -1,6 +1,7 @@
 """The vault's port: one suite for the real one and its fake, then what only the real one promises."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -57,6 +58,15 @@ async def test_shredding_a_connector_leaves_the_others(vault):
     assert await vault.read("main", "binance") is None
     assert await vault.read("main", "okx") == KEYS
     assert await vault.read("other", "binance") == KEYS
+
+
+async def test_shredding_what_is_old_leaves_what_was_stored_since(vault):
+    await vault.store("main", "binance", KEYS)
+    await vault.shred("main", "binance", stored_before=datetime(2020, 1, 1, tzinfo=UTC))
+    await vault.shred("main", stored_before=datetime(2020, 1, 1, tzinfo=UTC))
+    assert await vault.read("main", "binance") == KEYS
+    await vault.shred("main", "binance", stored_before=datetime.now(UTC) + timedelta(minutes=1))
+    assert await vault.read("main", "binance") is None
 
 
 async def test_shredding_an_account_leaves_other_accounts(vault):
