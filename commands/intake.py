@@ -37,11 +37,14 @@ class Intake:
         self._working: set[Key] = set()
 
     def __call__(self, report: AccountReport) -> asyncio.Future[int]:
-        """Put a report behind those of the same account and connector."""
+        """Put a report behind those of the same account and connector.
+
+        A caller that is canceled while it waits takes nothing away from the others.
+        """
         recorded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._queues.setdefault((report.account, report.connector), deque()).append((report, recorded))
         self._news.set()
-        return recorded
+        return asyncio.shield(recorded)
 
     @property
     def waiting(self) -> int:
@@ -62,7 +65,8 @@ class Intake:
     async def drain(self) -> None:
         """Wait until all that came in so far is recorded."""
         last = [queue[-1][1] for queue in self._queues.values() if queue]
-        await asyncio.gather(*last)
+        if last:
+            await asyncio.wait(last)
 
     async def _work(self, key: Key, bus: Bus) -> None:
         queue = self._queues[key]

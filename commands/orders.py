@@ -225,16 +225,20 @@ async def _note(client_order_id: str, call: Call, decision: Callable[[Order, Utc
 
 
 async def word(log: Log, client_order_id: str, wait_seconds: float) -> Word:
-    """Return the venue's word on an order, waiting for it at most `wait_seconds`; without one the state is `placed`."""
+    """Return the venue's word on an order that is placed, waiting for it at most `wait_seconds`.
+
+    Without one, or when the log cannot be asked, the state is `placed`: that is what the caller was promised.
+    """
     stream = stream_of(client_order_id)
-    history = (await log.read([stream]))[stream]
+    history: Sequence[Recorded] = ()
     try:
+        history = (await log.read([stream]))[stream]
         async with asyncio.timeout(wait_seconds):
             async for _ in log.follow(history[-1].position):
                 history = (await log.read([stream]))[stream]
                 if fold(NEW, evolve, history).status is not Status.PLACED:
                     break
-    except TimeoutError:
+    except (TimeoutError, Unavailable):
         pass  # what is known by now is the answer
     return _word(history)
 
@@ -249,7 +253,7 @@ def _word(history: Sequence[Recorded]) -> Word:
         )
     ]
     return Word(
-        state=order.status,
+        state=Status.PLACED if order.status is Status.NEW else order.status,
         exchange_order_id=order.exchange_order_id,
         reason=reasons[-1] if reasons else None,
         position=history[-1].position if history else 0,

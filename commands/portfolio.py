@@ -3,6 +3,7 @@
 That a fill and the balances after it are one commit is what lets the paper venue begin again from the log alone.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
@@ -12,7 +13,7 @@ from commands.bus import Call, Command, Handlers, Outcome
 from commands.deciding import ATTEMPTS, append, fold
 from commands.ports import Ports, Write
 from domain import orders, portfolio, positions
-from domain.errors import StreamMoved
+from domain.errors import StreamMoved, Unavailable
 from domain.events import Event, Recorded
 from domain.orders import OrderFact, OrderObserved
 from domain.portfolio import BalancesObserved, Holding
@@ -21,6 +22,9 @@ from domain.rates import usd_prices
 from domain.reports import AccountReport
 
 logger = structlog.get_logger()
+
+RECORDED_WITHIN_SECONDS = 3.0
+"""How long somebody who asked for balances waits for them to be recorded; they are recorded later all the same."""
 
 
 class RecordReport(Command, frozen=True, kw_only=True):
@@ -40,7 +44,14 @@ async def observe(command: ObserveBalances, call: Call) -> Outcome:
     """Ask the venue and hand its answer in behind the reports that wait already, so that order is kept."""
     exchange = call.ports.venues.connected(command.account, command.connector)
     report = await exchange.report(command.account)
-    return Outcome(result=None, position=await call.ports.sink(report))
+    try:
+        async with asyncio.timeout(RECORDED_WITHIN_SECONDS):
+            return Outcome(result=None, position=await call.ports.sink(report))
+    except TimeoutError as late:
+        raise Unavailable(
+            f"The balances of '{command.account}' on {command.connector} were not recorded within"
+            f" {RECORDED_WITHIN_SECONDS:g} s"
+        ) from late
 
 
 async def record(command: RecordReport, call: Call) -> Outcome:

@@ -1,6 +1,7 @@
 """Nothing leaves before it is recorded, nothing is sent twice, no outcome is invented."""
 
 import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from commands.orders import CancelOrder, Placed, PlaceOrder, word
 from commands.processes.orders import IN_FLIGHT_SECONDS, OrderWatch
 from domain.accounts import MASTER
-from domain.errors import Conflict, Invalid, NotFound
+from domain.errors import Conflict, Invalid, NotFound, Unavailable
+from domain.events import Recorded
 from domain.orders import (
     CancelRejected,
     CancelRequested,
@@ -22,7 +24,7 @@ from domain.orders import (
     stream_of,
 )
 from domain.values import OrderType, Side
-from tests.commands.world import World, world
+from tests.commands.world import CountingLog, World, world
 
 
 def order(**changes: Any) -> PlaceOrder:
@@ -269,6 +271,15 @@ async def test_a_word_that_does_not_come_in_time_is_none() -> None:
         outcome = await w.do(order())
         said = await word(w.log, outcome.result.order_id, 0)
         assert (said.state, said.position) == (Status.PLACED, outcome.position)
+
+
+async def test_a_log_that_is_away_leaves_a_placed_order_placed() -> None:
+    class Away(CountingLog):
+        async def read(self, streams: Sequence[str]) -> dict[str, list[Recorded]]:
+            raise Unavailable("The log is away")
+
+    said = await word(Away(), "n1", 5)
+    assert (said.state, said.exchange_order_id, said.position) == (Status.PLACED, None, 0)
 
 
 async def test_an_unanswered_order_tells_why() -> None:

@@ -4,7 +4,9 @@ import asyncio
 from decimal import Decimal
 
 import msgspec
+import pytest
 
+from commands import portfolio
 from commands.accounts import first_start
 from commands.portfolio import ObserveBalances
 from commands.processes.orders import OrderWatch
@@ -224,3 +226,32 @@ async def test_every_job_has_a_name_and_an_interval() -> None:
         assert [job.name for job in table] == ["observe_balances", "settle_orders", "forget_keys", "reconnect"]
         for job in table:
             await job.run()
+
+
+async def test_who_gives_up_waiting_takes_nothing_from_the_others_who_wait() -> None:
+    async with world() as w:
+        await first_start(w.bus.ports)
+        w.log.away = Unavailable("The log is away")
+        recorded = w.intake(report(holdings=HOLDINGS))
+        others = asyncio.create_task(w.intake.drain())
+        impatient = asyncio.create_task(w.intake.drain())
+        await w.log.refused.wait()
+        recorded.cancel()
+        impatient.cancel()
+        await asyncio.wait([impatient])
+        assert not others.done()
+        w.log.away = None
+        await others
+        assert len(await balances(w)) == 1
+
+
+async def test_balances_that_cannot_be_recorded_are_not_waited_for_without_end(monkeypatch) -> None:
+    monkeypatch.setattr(portfolio, "RECORDED_WITHIN_SECONDS", 0.01)
+    async with world() as w:
+        await first_start(w.bus.ports)
+        w.log.away = Unavailable("The log is away")
+        with pytest.raises(Unavailable, match="The balances of 'master_account' on paper were not recorded"):
+            await w.do(ObserveBalances(account=MASTER, connector="paper"))
+        w.log.away = None
+        await w.quiet()
+        assert len(await balances(w)) == 1
