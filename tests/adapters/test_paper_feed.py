@@ -4,6 +4,7 @@ import gzip
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from domain.matching.depth import Quote, ladder
 DATA = Path(__file__).parents[1] / "data"
 START = datetime(2026, 11, 22, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+HEAD = "timestamp,price,quantity\n"
 TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - made aware
 
 
@@ -55,7 +57,7 @@ def test_a_synthetic_market_is_the_same_for_the_same_seed_and_time():
 def test_a_synthetic_market_moves_a_little_each_second():
     feed = SyntheticFeed(1)
     prices = [mids(feed.steps(None, START + second * SECOND), "BTC-USDT")[0] for second in range(600)]
-    moves = [abs(after / before - 1) for before, after in zip(prices, prices[1:], strict=False)]
+    moves = [abs(after / before - 1) for before, after in pairwise(prices)]
     assert max(moves) < Decimal("0.001")
     assert len(set(prices)) > 300
 
@@ -114,7 +116,7 @@ def test_a_pair_that_is_only_recorded_gets_a_rule_that_fits_its_price():
 
 
 def test_a_record_begins_again_when_it_is_over(tmp_path):
-    text = "timestamp,price,quantity\n2021-01-01T00:00:00Z,100,1\n2021-01-01T00:00:00.5Z,200,1\n2021-01-02T00:00:00Z,300,1\n"
+    text = HEAD + "2021-01-01T00:00:00Z,100,1\n2021-01-01T00:00:00.5Z,200,1\n2021-01-02T00:00:00Z,300,1\n"
     feed = replayed(written(tmp_path, text))
     steps = feed.steps(None, START) + feed.steps(START, START + timedelta(seconds=3.1))
     assert [round(mid, -1) for mid in mids(steps, "BTC-USDT")] == [100, 200, 300, 100, 200]
@@ -129,9 +131,6 @@ def test_a_naive_time_is_utc_and_the_symbol_column_names_the_pair(tmp_path):
     text = "timestamp,symbol,bid,ask,bid_size,ask_size\n2021-01-01 00:00:00,SOL/USDT,1.5,1.6,10,10\n"
     feed = replayed(written(tmp_path, text, "any.csv"))
     assert feed.steps(None, START)[0]["SOL-USDT"].bid == Decimal("1.5")
-
-
-HEAD = "timestamp,price,quantity\n"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +165,7 @@ def test_a_damaged_archive_is_refused(tmp_path, content):
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(Invalid, match="PAPER_FEED file 'BTC-USDT.csv' cannot be read"):
+    with pytest.raises(Invalid, match=r"PAPER_FEED file 'BTC-USDT\.csv' cannot be read"):
         replayed(tmp_path / "BTC-USDT.csv")
 
 
