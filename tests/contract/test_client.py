@@ -8,6 +8,9 @@ from hummingbot_api_client import HummingbotAPIClient
 
 from tests.contract.trading import SECOND
 
+# The client's own way of saying who it is.
+pytestmark = pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
+
 GATEWAY = {"add_gateway_wallet", "remove_gateway_wallet", "list_gateway_wallets", "set_default_gateway_wallet"}
 PAPER = ("master_account", "paper")
 PERPETUAL = ("master_account", "paper_perpetual")
