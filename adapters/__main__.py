@@ -10,15 +10,28 @@ from pathlib import Path
 
 import uvloop
 
+from adapters.audit.exports import WrongExport
 from adapters.logging import configure
 from adapters.migrations import WrongMigration
 from adapters.private_broker import NoBroker
 from adapters.private_postgres import NoPostgres
 from adapters.settings import Settings, WrongSetting, read_env_file
-from adapters.vault import WrongPassword
+from adapters.vault import DamagedVault, WrongPassword
 from domain.errors import DomainError
 
 REFUSED = 2
+REFUSALS = (
+    DamagedVault,
+    DomainError,
+    NoBroker,
+    NoPostgres,
+    OSError,
+    WrongExport,
+    WrongMigration,
+    WrongPassword,
+    WrongSetting,
+)
+"""What ends a command with a message for the user; anything else is a fault of ours and shows where."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return code
     except KeyboardInterrupt:
         return 130
-    except (WrongSetting, WrongPassword, WrongMigration, NoPostgres, NoBroker, DomainError) as refusal:
+    except REFUSALS as refusal:
         sys.stderr.write(f"nectar: {refusal}\n")
         return REFUSED
 
@@ -53,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("rebuild", help="build views anew from the log; the old ones serve meanwhile")
     command.add_argument("view", help="the view's name, or 'all'")
     command.set_defaults(run=_rebuild)
+
+    vault = commands.add_parser("vault", help="keep the vault").add_subparsers(required=True, metavar="COMMAND")
+    command = vault.add_parser("change-password", help="from CONFIG_PASSWORD to NEW_CONFIG_PASSWORD")
+    command.set_defaults(run=_change_password)
 
     audit = commands.add_parser("audit", help="check the log against its seals").add_subparsers(
         required=True, metavar="COMMAND"
@@ -101,8 +118,10 @@ async def _verify(wanted: argparse.Namespace, settings: Settings) -> int:
     from adapters.vault import Vault
 
     async with database.reached(settings) as url:
+        if wanted.seals is not None:  # exported seals bring their key: whoever checks them needs no password
+            return await verify_command(url, Console(), file=wanted.seals)
         vault = await Vault.open(url, settings.config_password)
-        return await verify_command(url, Console(), key=vault.signing_key.public_key(), file=wanted.seals)
+        return await verify_command(url, Console(), key=vault.signing_key.public_key())
 
 
 async def _export_seals(wanted: argparse.Namespace, settings: Settings) -> int:
@@ -115,6 +134,22 @@ async def _export_seals(wanted: argparse.Namespace, settings: Settings) -> int:
     async with database.reached(settings) as url:
         vault = await Vault.open(url, settings.config_password)
         return await export_command(url, Console(), key=vault.signing_key.public_key(), file=wanted.file)
+
+
+async def _change_password(_: argparse.Namespace, settings: Settings) -> int:
+    from adapters import database
+    from adapters.vault import Vault
+
+    new = os.environ.get("NEW_CONFIG_PASSWORD", "")
+    if not new:
+        raise WrongSetting(
+            "NEW_CONFIG_PASSWORD", "", "must hold the new password; CONFIG_PASSWORD holds the present one"
+        )
+    async with database.reached(settings) as url:
+        vault = await Vault.open(url, settings.config_password)
+        await vault.change_password(new)
+    sys.stdout.write("The vault opens with the new password. Set CONFIG_PASSWORD to it before the next start.\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -256,6 +256,9 @@ def _parts(given: _Given) -> frozenset[str]:
             raise WrongSetting("PARTS", part, f"is neither 'all' nor of {', '.join(PARTS)}")
     if not parts:
         raise WrongSetting("PARTS", given.text("PARTS") or "", "names no part")
+    missing = [part for part in ("read", "write", "work") if part not in parts]
+    if missing:
+        raise WrongSetting("PARTS", ",".join(parts), "must hold read, write and work, which share one process for now")
     return frozenset(parts)
 
 

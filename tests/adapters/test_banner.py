@@ -44,6 +44,6 @@ def test_servers_of_others_are_named_without_their_passwords():
 
 
 def test_a_server_of_some_parts_names_them():
-    assert "read, project" in shown(PARTS="project,read")
+    assert "read, write, work" in shown(PARTS="work,read,write")
     assert "Parts" not in shown()
     assert "none" in shown()

@@ -48,7 +48,7 @@ def test_lists_come_as_json_or_between_commas(value):
 
 
 def test_parts_can_be_named():
-    assert settings(PARTS="read,project").parts == {"read", "project"}
+    assert settings(PARTS="read,write,work").parts == {"read", "write", "work"}
 
 
 def test_starting_balances_of_one_paper_connector_leave_the_other_s():
@@ -79,6 +79,7 @@ def test_an_empty_origin_pattern_is_not_the_default_one():
         ("LOG_LEVEL", "loud", "debug, info"),
         ("PARTS", "read,wrote", "neither 'all' nor"),
         ("PARTS", ",", "no part"),
+        ("PARTS", "read,project", "must hold read, write and work"),
         ("CORS_ALLOW_ORIGINS", "*", "origin"),
         ("CORS_ALLOW_ORIGINS", "https://a.example/path", "origin"),
         ("CORS_ALLOW_ORIGIN_REGEX", "(", "regular expression"),
