@@ -20,7 +20,7 @@ from adapters.exchanges.venues import ConnectedVenues
 from adapters.http.callers import Committed
 from adapters.http.gate import Gate
 from adapters.http.protocol import App
-from adapters.lookup import Views
+from adapters.lookup import LOOKED_UP, Views
 from adapters.migrations import migrate
 from adapters.scheduler import scheduled
 from adapters.seals import Sealer
@@ -49,6 +49,8 @@ from write_api.writing import Writes
 logger = structlog.get_logger()
 
 _CATCH_UP_SECONDS = 5.0
+_RETRY_SECONDS = 0.5
+_POOL_SECONDS = 3.0
 
 WRITE = (accounts.Accounts, orders.Orders, positions.Positions)
 
@@ -94,11 +96,12 @@ class Readiness:
         self._log = log
         self._progress = progress
         self.started = False
+        self.waits_for = "Starting"
 
     async def __call__(self) -> str | None:
         """Return why they do not work now, None when they do."""
         if not self.started:
-            return "Starting"
+            return self.waits_for
         try:
             position = await self._log.position()
         except Unavailable as reason:
@@ -121,7 +124,7 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
     vault = await Vault.open(database_url, settings.config_password)
     async with (
         PostgresLog.open(database_url) as log,
-        Pool.open(database_url) as pool,
+        Pool.open(database_url, timeout_seconds=_POOL_SECONDS) as pool,
         asyncio.TaskGroup() as tasks,
     ):
         progress = Progress(view.name for view in VIEWS)
@@ -170,10 +173,18 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
 async def _work(settings: Settings, bus: Bus, intake: Intake, ready: Readiness) -> None:
     """Bring accounts and orders to where the log says they are, say ready, then keep them there."""
     watch = OrderWatch(bus, intake.drain)
-    await first_start(bus.ports)
-    await connect_all(bus)
-    await watch.after_restart()
-    await intake.drain()
+    while True:
+        try:
+            await first_start(bus.ports)
+            await connect_all(bus)
+            await watch.after_restart()
+            await intake.drain()
+            break
+        except Unavailable as reason:
+            # Views that are built anew may take minutes, and Postgres may be away: each step may be taken again.
+            ready.waits_for = f"Starting: {reason.message}"
+            logger.warning("start_waits", why=reason.message)
+            await asyncio.sleep(_RETRY_SECONDS)
     jobs = schedule.jobs(bus, watch, observe_every=timedelta(minutes=settings.account_update_interval))
     ready.started = True
     logger.info("ready")
@@ -182,9 +193,16 @@ async def _work(settings: Settings, bus: Bus, intake: Intake, ready: Readiness) 
 
 
 async def _caught_up(log: PostgresLog, intake: Intake, progress: Progress) -> None:
-    """Return when the views have seen all that venues told and all that is in the log. Raises `Unavailable`."""
-    await intake.drain()
-    lag = await progress.reached(await log.position(), progress.views, _CATCH_UP_SECONDS)
+    """Return when the views to look up in have seen all that venues told and all that is in the log.
+
+    Raises `Unavailable`.
+    """
+    try:
+        async with asyncio.timeout(_CATCH_UP_SECONDS):
+            await intake.drain()
+    except TimeoutError as late:
+        raise Unavailable(f"{intake.waiting} reports of venues are not recorded yet") from late
+    lag = await progress.reached(await log.position(), LOOKED_UP, _CATCH_UP_SECONDS)
     if lag:
         raise Unavailable(f"The views are {lag} events behind the log")
 
@@ -239,13 +257,17 @@ def _application(settings: Settings, bus: Bus, pool: Pool, progress: Progress, r
 
 
 async def _refresh(bus: Bus, accounts: Sequence[str] | None, connectors: Sequence[str] | None, /) -> int:
-    """Have balances recorded as they are now, of all accounts and connectors or of those named; return the position."""
-    return max(
-        [
-            await schedule.observe(bus, account, connector)
+    """Have balances recorded as they are now, of all accounts and connectors or of those named; return the position.
+
+    A venue that is away leaves its balances as they were last seen. Raises `Unavailable` for a log that is.
+    """
+    await bus.ports.log.position()
+    observed = await asyncio.gather(
+        *[
+            schedule.observe(bus, account, connector)
             for account, connected in bus.ports.venues.accounts().items()
             for connector in sorted(connected)
             if (accounts is None or account in accounts) and (connectors is None or connector in connectors)
-        ],
-        default=0,
+        ]
     )
+    return max(observed, default=0)

@@ -13,6 +13,9 @@ from projections import accounts, orders, portfolio, positions
 from projections.pool import Pool
 from projections.view import Connection
 
+LOOKED_UP = tuple(view.name for view in (accounts.VIEW, orders.VIEW, positions.VIEW, portfolio.VIEW))
+"""The views that are asked here: no other one keeps anything waiting."""
+
 _POSITIONS = 1000
 """More than any venue lets one account hold."""
 
