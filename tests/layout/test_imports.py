@@ -27,6 +27,7 @@ ROOTS = {
 # What an adapter may import of ours beside other adapters: values of the domain, and the structs that its port speaks.
 ADAPTERS = ("adapters", "domain", "commands.ports")
 ALSO = {
+    "adapters.checkpoints": ("projections.pool",),  # Shares the connections to the database.
     "adapters.lookup": ("projections",),  # Answers the handlers' questions from the views.
     "adapters.scheduler": ("commands.schedule",),  # Runs the jobs that are named there.
 }
