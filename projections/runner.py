@@ -284,5 +284,4 @@ class Projector:
 async def _cancel(task: asyncio.Task[None] | asyncio.Task[list[View]] | None) -> None:
     if task is not None and not task.done():
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])

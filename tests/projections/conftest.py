@@ -25,7 +25,9 @@ async def projecting(
         yield progress
     finally:
         running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await asyncio.wait([running])
+        if not running.cancelled():
+            running.result()  # raises what it failed with
 
 
 @pytest.fixture
