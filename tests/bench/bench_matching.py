@@ -38,7 +38,7 @@ def orders(kind: OrderType) -> list[OrderPlaced]:
     limit = kind is OrderType.LIMIT
     return [
         OrderPlaced(
-            client_order_id=f"n{number:032x}",
+            client_order_id=f"{kind}{number:026x}",
             account="main",
             connector="paper",
             trading_pair="BTC-USDT",
