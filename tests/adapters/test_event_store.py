@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack, aclosing
 from random import Random
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,22 +14,10 @@ from psycopg import AsyncConnection
 from adapters.event_store import PostgresLog
 from adapters.event_store.batches import LONGEST_NAME
 from commands.ports import Appended, Log, Write
-from domain.accounts import AccountAdded
 from domain.errors import Conflict, DomainError, Invalid, StreamMoved, Unavailable
-from domain.events import Event, Origin, Recorded
+from domain.events import Origin, Recorded
+from tests.appends import added, origin, write
 from tests.fakes.log import MemoryLog
-
-
-def added(name: str) -> AccountAdded:
-    return AccountAdded(account=name)
-
-
-def write(stream: str, expected_version: int, *events: Event) -> Write:
-    return Write(stream=stream, expected_version=expected_version, events=events)
-
-
-def origin(key: str | None = None) -> Origin:
-    return Origin(correlation_id=uuid4(), command_id=uuid4(), actor="anna", idempotency_key=key)
 
 
 async def follow_through(log: PostgresLog, last: int, seen: list[int] | None = None) -> list[Recorded]:

@@ -3,112 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from uuid import uuid4
 
 import pytest
 from psycopg import AsyncConnection
-from psycopg.conninfo import make_conninfo
 
-from adapters.event_store import PostgresLog, following, writer
+from adapters.event_store import PostgresLog, writer
 from adapters.event_store.batches import Item
 from adapters.migrations import migrate
 from commands.ports import Appended, Write
-from domain.accounts import AccountAdded, AccountRemoved
+from domain.accounts import AccountAdded
 from domain.errors import Invalid, StreamMoved, Unavailable
-from domain.events import Event, Origin
+from domain.events import Event
+from tests.appends import added, origin, write
 from tests.cluster import cluster
-
-
-def added(name: str) -> AccountAdded:
-    return AccountAdded(account=name)
-
-
-def write(stream: str, expected_version: int, *events: Event) -> Write:
-    return Write(stream=stream, expected_version=expected_version, events=events)
-
-
-def origin(key: str | None = None) -> Origin:
-    return Origin(correlation_id=uuid4(), command_id=uuid4(), actor="anna", idempotency_key=key)
+from tests.wire import Wire, wired
 
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - what is waited for knows nothing of this test
+        while not condition():
             await asyncio.sleep(0.005)
-
-
-class Wire:
-    """Stands between the log and its server, and breaks when a test wants it to."""
-
-    def __init__(self, upstream: tuple[str, int]) -> None:
-        self.upstream = upstream
-        self.lose_question = False  # the next bytes for the server get lost, and the connection with them
-        self.lose_answer = False  # the same for the next bytes from the server
-        self.up = True  # whether new connections get through
-        self.broken = 0
-        self._carried: set[asyncio.Task[None]] = set()
-
-    async def cut(self) -> None:
-        """End all connections."""
-        for task in self._carried:
-            task.cancel()
-        await asyncio.gather(*self._carried, return_exceptions=True)
-
-    def connected(self, near_in: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._carry(near_in, near_out))
-        self._carried.add(task)
-        task.add_done_callback(self._carried.discard)
-
-    async def _carry(self, near_in: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
-        if not self.up:
-            near_out.close()
-            return
-        host, port = self.upstream
-        if host.startswith("/"):
-            far_in, far_out = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
-        else:
-            far_in, far_out = await asyncio.open_connection(host, port)
-        ends = (near_out, far_out)
-        try:
-            await asyncio.gather(
-                self._pass(near_in, far_out, lambda: self.lose_question, ends),
-                self._pass(far_in, near_out, lambda: self.lose_answer, ends),
-            )
-        except ConnectionError:
-            return
-        finally:
-            near_out.close()
-            far_out.close()
-
-    async def _pass(
-        self,
-        source: asyncio.StreamReader,
-        target: asyncio.StreamWriter,
-        loses: Callable[[], bool],
-        ends: tuple[asyncio.StreamWriter, ...],
-    ) -> None:
-        while data := await source.read(1 << 16):
-            if loses():
-                self.lose_question = self.lose_answer = False
-                self.broken += 1
-                break
-            target.write(data)
-        for end in ends:
-            end.close()
-
-
-@asynccontextmanager
-async def wired(database_url: str) -> AsyncIterator[tuple[Wire, str]]:
-    """Yield a wire to the server and the address of its near end."""
-    async with await AsyncConnection.connect(database_url) as connection:
-        wire = Wire((connection.info.host, connection.info.port))
-    server = await asyncio.start_server(wire.connected, "127.0.0.1", 0)
-    try:
-        port = server.sockets[0].getsockname()[1]
-        yield wire, make_conninfo(database_url, host="127.0.0.1", port=port)
-    finally:
-        server.close()
-        await wire.cut()
 
 
 @asynccontextmanager
@@ -250,44 +164,6 @@ async def test_ended_connections_are_replaced(database_url: str, log: PostgresLo
         assert await log.append([write("a", 1, added("y"))], origin()) == Appended(position=2)
         assert [e.position for e in await anext(batches)] == [2]
     assert len((await log.read(["a"]))["a"]) == 2
-
-
-async def test_the_bell_is_only_a_hint(database_url: str, log: PostgresLog, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(following, "POLL_SECONDS", 0.05)
-    async with aclosing(log.follow(0)) as batches, asyncio.timeout(30):  # type: ignore[type-var]
-        async with await AsyncConnection.connect(database_url, autocommit=True) as operator:
-            await operator.execute("notify nectar_events, 'nonsense'")
-            await operator.execute("notify nectar_events, '999999999'")  # nothing that comes will be above this
-        for position in range(1, 5):
-            await log.append([write("a", position - 1, added("x"))], origin())
-            assert [e.position for e in await anext(batches)] == [position]
-
-
-async def test_a_follower_hears_of_other_writers_at_once(database_url: str, log: PostgresLog, monkeypatch):
-    monkeypatch.setattr(following, "POLL_SECONDS", 3600.0)
-
-    async def see(other: PostgresLog, last: int) -> None:
-        async with aclosing(other.follow(0)) as batches:  # type: ignore[type-var]
-            async for batch in batches:
-                if batch[-1].position >= last:
-                    return
-
-    async with PostgresLog.open(database_url) as other, asyncio.timeout(30):
-        version = 0
-        while not other._tail._bell._position:  # until the listener is there, and hears
-            await log.append([write("a", version, added("x"))], origin())
-            version += 1
-        seen = asyncio.create_task(see(other, version + 1))
-        await log.append([write("a", version, added("x"))], origin())
-        await seen
-
-
-async def test_a_follower_of_a_rare_type_goes_through_the_log_in_steps(log: PostgresLog, monkeypatch):
-    monkeypatch.setattr(following, "WINDOW", 7)
-    events: list[Event] = [added(str(n)) for n in range(50)]
-    await log.append([write("a", 0, *events, AccountRemoved(account="a"))], origin())
-    async with aclosing(log.follow(0, types=["AccountRemoved"])) as batches, asyncio.timeout(30):  # type: ignore[type-var]
-        assert [e.position for e in await anext(batches)] == [51]
 
 
 async def test_a_server_that_is_not_there_is_named_at_the_start():

@@ -171,3 +171,9 @@ def test_a_hole_in_a_stream_is_refused(datastore: PostgresDatastore):
     late = StoredEvent(originator_id="lamp-hall", originator_version=3, topic="Switched", state=b"{}")
     with pytest.raises(IntegrityError, match="Stream 'lamp-hall' is not at version 2"):
         LogRecorder(datastore).insert_events([late])
+
+
+def test_nothing_to_insert_is_nothing_done(datastore: PostgresDatastore):
+    recorder = LogRecorder(datastore)
+    assert recorder.insert_events([]) is None
+    assert recorder.max_notification_id() is None

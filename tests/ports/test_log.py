@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, timedelta
 from itertools import count
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from adapters.event_store import PostgresLog
-from commands.ports import Log, Write
+from commands.ports import Log
 from domain.accounts import AccountAdded, AccountRemoved
 from domain.errors import Conflict, StreamMoved
-from domain.events import Event, Origin, Recorded
+from domain.events import Origin, Recorded
+from tests.appends import added, origin, write
 from tests.fakes.log import MemoryLog
 
 
@@ -25,18 +26,6 @@ async def log(request: pytest.FixtureRequest) -> AsyncIterator[MemoryLog | Postg
         database_url = request.getfixturevalue("database_url")
         async with PostgresLog.open(database_url) as opened:
             yield opened
-
-
-def added(name: str) -> AccountAdded:
-    return AccountAdded(account=name)
-
-
-def write(stream: str, expected_version: int, *events: Event) -> Write:
-    return Write(stream=stream, expected_version=expected_version, events=events)
-
-
-def origin(key: str | None = None, actor: str = "anna") -> Origin:
-    return Origin(correlation_id=uuid4(), command_id=uuid4(), actor=actor, idempotency_key=key)
 
 
 async def collect(log: Log, after: int, last: int, *, limit: int = 1000, types: Sequence[str] = ()) -> list[Recorded]:
