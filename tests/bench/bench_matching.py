@@ -1,10 +1,10 @@
-"""The matching engine alone: orders placed a second, and ticks that cross nothing over many open orders."""
+"""The matching engine alone: orders placed a second of processor time, and ticks that cross nothing."""
 
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from time import perf_counter
+from time import process_time
 
 from adapters.exchanges.paper_feed import RULES
 from domain.matching.depth import Quote, ladder
@@ -55,17 +55,17 @@ def orders(kind: OrderType) -> list[OrderPlaced]:
 
 
 def rate(on: Engine, placed: Sequence[OrderPlaced]) -> float:
-    started = perf_counter()
+    started = process_time()
     for order in placed:
         on.place(order, NOW)
-    return len(placed) / (perf_counter() - started)
+    return len(placed) / (process_time() - started)
 
 
 def tick_ms(on: Engine) -> float:
-    started = perf_counter()
+    started = process_time()
     for _ in range(100):
         on.tick({"BTC-USDT": DEPTH}, NOW)
-    return (perf_counter() - started) * 10
+    return (process_time() - started) * 10
 
 
 def main() -> bool:
