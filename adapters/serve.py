@@ -8,19 +8,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import structlog
-import uvicorn
 
 from adapters import database
 from adapters.banner import banner
 from adapters.bootstrap import server
-from adapters.http.protocol import App
 from adapters.private_broker import Broker, private_broker
 from adapters.settings import Settings, WrongSetting, refuse_open_door
+from adapters.uvicorn import web
 
 logger = structlog.get_logger()
-
-_STOP_SECONDS = 5
-"""How long requests may take to end when the server stops."""
 
 
 async def serve(settings: Settings, host: str, port: int) -> int:
@@ -37,7 +33,7 @@ async def serve(settings: Settings, host: str, port: int) -> int:
             url, _ = await stack.enter_async_context(database.opened(settings))
             broker = await stack.enter_async_context(_broker(settings))
             app = await stack.enter_async_context(server(settings, url, name=socket.gethostname()))
-            await stack.enter_async_context(_web(app, listener))
+            await stack.enter_async_context(web(app, listener))
             sys.stdout.write(banner(settings, host=host, port=listener.getsockname()[1], broker=broker) + "\n")
             sys.stdout.flush()
             await stop.wait()
@@ -90,34 +86,3 @@ async def _broker(settings: Settings) -> AsyncIterator[Broker | None]:
         return
     async with private_broker(settings.data, settings.broker_port) as broker:
         yield broker
-
-
-class _Web(uvicorn.Server):
-    """uvicorn, with the signals left to us."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@asynccontextmanager
-async def _web(app: App, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve an application on a socket; at the end, requests under way are let finish."""
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_STOP_SECONDS,
-        proxy_headers=False,
-    )
-    web = _Web(config)
-    running = asyncio.create_task(web.serve(sockets=[listener]))
-    try:
-        yield
-    finally:
-        web.should_exit = True
-        await running
