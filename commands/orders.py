@@ -233,14 +233,19 @@ async def word(log: Log, client_order_id: str, wait_seconds: float) -> Word:
     history: Sequence[Recorded] = ()
     try:
         history = (await log.read([stream]))[stream]
-        async with asyncio.timeout(wait_seconds):
-            async for _ in log.follow(history[-1].position):
-                history = (await log.read([stream]))[stream]
-                if fold(NEW, evolve, history).status is not Status.PLACED:
-                    break
+        if _is_silent(history):
+            async with asyncio.timeout(wait_seconds):
+                async for _ in log.follow(history[-1].position):
+                    history = (await log.read([stream]))[stream]
+                    if not _is_silent(history):
+                        break
     except (TimeoutError, Unavailable):
         pass  # what is known by now is the answer
     return _word(history)
+
+
+def _is_silent(history: Sequence[Recorded]) -> bool:
+    return fold(NEW, evolve, history).status is Status.PLACED
 
 
 def _word(history: Sequence[Recorded]) -> Word:
