@@ -9,10 +9,10 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from adapters.http.answers import Answer
-from adapters.http.bodies import Cursor, MalformedRequest, Milliseconds, PageSize, Text, encode
+from adapters.http.bodies import MalformedRequest, encode
 from adapters.http.problems import Problem, shown
 from adapters.http.requests import Request
 from domain.errors import NotFound
@@ -24,7 +24,11 @@ from read_api.settle import Reads
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _VIEW = "audit"
 
-Position = Annotated[int, msgspec.Meta(ge=0, le=10**18)]
+# The framework takes the bounds of a parameter from here only.
+Word = Annotated[str | None, QueryParameter(max_length=256)]
+Time = Annotated[int | None, QueryParameter(ge=0, le=253_402_300_799_999, description="Milliseconds since 1970")]
+Position = Annotated[int | None, QueryParameter(ge=0, le=10**18)]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
 
 
 class EventItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,16 +99,16 @@ class Audit(Controller):
         *,
         request: Request,
         reads: NamedDependency[Reads],
-        stream: FromQuery[Text | None] = None,
-        type: FromQuery[Text | None] = None,  # noqa: A002 - the name of the query parameter
-        actor: FromQuery[Text | None] = None,
+        stream: Word = None,
+        type: Word = None,  # noqa: A002 - the name of the query parameter
+        actor: Word = None,
         correlation_id: FromQuery[UUID | None] = None,
-        start_time: FromQuery[Milliseconds | None] = None,
-        end_time: FromQuery[Milliseconds | None] = None,
-        after_position: FromQuery[Position | None] = None,
-        to_position: FromQuery[Position | None] = None,
-        limit: FromQuery[PageSize] = 100,
-        cursor: FromQuery[Cursor | None] = None,
+        start_time: Time = None,
+        end_time: Time = None,
+        after_position: Position = None,
+        to_position: Position = None,
+        limit: Limit = 100,
+        cursor: Word = None,
     ) -> Answer:
         """Answer the events that match everything asked for, newest first; they are counted when nothing is."""
         wanted = {
@@ -135,9 +139,9 @@ class Audit(Controller):
         request: Request,
         stream: FromPath[str],
         reads: NamedDependency[Reads],
-        at: FromQuery[Text | None] = None,
-        limit: FromQuery[PageSize] = 100,
-        cursor: FromQuery[Cursor | None] = None,
+        at: Word = None,
+        limit: Limit = 100,
+        cursor: Word = None,
     ) -> Answer:
         """Answer the events of a stream, oldest first; `at` a position or time, as the stream was then."""
         position, time = _at(at)
@@ -162,8 +166,8 @@ class Audit(Controller):
         request: Request,
         correlation_id: FromPath[UUID],
         reads: NamedDependency[Reads],
-        limit: FromQuery[PageSize] = 100,
-        cursor: FromQuery[Cursor | None] = None,
+        limit: Limit = 100,
+        cursor: Word = None,
     ) -> Answer:
         """Answer everything that happened for one cause, oldest first, whatever stream it is in."""
         headers = await reads.settle(request, _VIEW)

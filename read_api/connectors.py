@@ -1,14 +1,12 @@
 """What connectors there are, and what they take."""
 
-from typing import Annotated
-
 import msgspec
 from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from adapters.http.answers import Answer
-from adapters.http.bodies import Text, encode
+from adapters.http.bodies import encode
 from domain.connectors import ConfigField, TradingRule
 from read_api.pages import described
 from read_api.ports import Markets
@@ -56,9 +54,6 @@ def on_the_wire(rule: TradingRule) -> RuleItem:
     )
 
 
-Pairs = Annotated[list[Text], msgspec.Meta(max_length=1000)]
-
-
 class Connectors(Controller):
     """Connectors, as they are."""
 
@@ -90,7 +85,7 @@ class Connectors(Controller):
         self,
         connector_name: FromPath[str],
         markets: NamedDependency[Markets],
-        trading_pairs: FromQuery[Pairs | None] = None,
+        trading_pairs: FromQuery[list[str] | None] = None,
     ) -> Answer:
         """Answer the rules of all pairs, or of those named that it trades."""
         rules = await markets.exchange(connector_name).trading_rules()
