@@ -4,10 +4,11 @@ It is wholly offline and its only memory is the log: an order that was never acc
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
+import msgspec
 import structlog
 
 from adapters.exchanges.names import check_credentials
@@ -20,6 +21,7 @@ from domain.matching.engine import Engine, Standing
 from domain.matching.fees import Fees
 from domain.matching.floor import Terms
 from domain.orders import OrderPlaced
+from domain.portfolio import Balance, Holding
 from domain.reports import AccountReport
 from domain.values import OrderType, PositionMode
 
@@ -79,9 +81,11 @@ class PaperExchange:
         return dict(self._engine.marks)
 
     async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
-        """Let an account trade, from its starting balances or from where the log saw it last. Raises `Invalid`."""
+        """Let an account trade, from its starting balances or from where the log saw it last. Raises `Invalid`.
+
+        What differs from the log then is told: a crash can come between a leverage and the note that it was set.
+        """
         check_credentials(self.name, credentials)
-        new = memory.balances is None
         standing = Standing(
             units=self._starting if memory.balances is None else {b.token: b.units for b in memory.balances},
             orders=memory.open_orders,
@@ -90,7 +94,12 @@ class PaperExchange:
             mode=memory.mode,
             seen_at=memory.last_seen_at,
         )
-        self._tell(self._engine.join(memory.account, standing, self._clock(), tell=new))
+        reports = self._engine.join(memory.account, standing, self._clock(), tell=memory.balances is None)
+        self._tell(reports)
+        if not reports:
+            present = self._present(memory.account)
+            if _amounts(memory.balances or ()) != _amounts(present.holdings or ()):
+                self._tell([msgspec.structs.replace(present, snapshot=False)])
         logger.info("account_connected", account=memory.account, connector=self.name, open_orders=len(standing.orders))
 
     async def disconnect(self, account: str) -> None:
@@ -134,3 +143,7 @@ class PaperExchange:
     def _tell(self, reports: Sequence[AccountReport]) -> None:
         for report in reports:
             _ = self._sink(report)
+
+
+def _amounts(tokens: Iterable[Balance | Holding]) -> dict[str, tuple[Decimal, Decimal]]:
+    return {token.token: (token.units, token.available) for token in tokens}

@@ -167,3 +167,20 @@ async def test_after_a_restart_the_account_is_where_it_was_and_missed_funding_is
     assert msgspec.structs.asdict(now.positions[0])["amount"] == 1
     await after.exchange.set_leverage("main", "BTC-USDT", 5)
     assert after.reports[-1].positions[0].leverage == 5
+
+
+async def test_what_a_crash_left_out_of_the_log_is_told_when_the_account_comes_back():
+    bench = Bench("100", perpetual=True)
+    resting = await bench.place("a", Side.BUY, "2", "50")
+    bench.reports.clear()
+    memory = AccountMemory(
+        account="main",
+        connector="paper_perpetual",
+        balances=[Balance(token="USDT", units=Decimal(1000), available=Decimal(990))],
+        open_orders=[(resting, "17", Decimal(0))],
+        leverage={"BTC-USDT": 5},
+    )
+    await bench.connect(memory)
+    (report,) = bench.reports
+    assert [(h.units, h.available) for h in report.holdings or ()] == [(1000, 980)]
+    assert not report.snapshot
