@@ -12,6 +12,7 @@ import structlog
 from adapters import database
 from adapters.banner import banner
 from adapters.bootstrap import server
+from adapters.garbage import collect_rarely
 from adapters.private_broker import Broker, private_broker
 from adapters.settings import Settings, WrongSetting, refuse_open_door
 from adapters.uvicorn import web
@@ -27,6 +28,7 @@ async def serve(settings: Settings, host: str, port: int) -> int:
     refuse_open_door(settings, host)
     for remark in settings.remarks:
         logger.warning("setting", remark=remark)
+    collect_rarely()
     stop = asyncio.Event()
     with _signals(stop), _listening(host, port) as listener:
         async with AsyncExitStack() as stack:

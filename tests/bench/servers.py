@@ -28,6 +28,7 @@ from adapters.bootstrap import WRITE, Sending, factories, now
 from adapters.event_store import PostgresLog
 from adapters.exchanges.paper_feed import RULES
 from adapters.exchanges.venues import ConnectedVenues
+from adapters.garbage import collect_rarely
 from adapters.http.answers import Answer
 from adapters.http.callers import Committed
 from adapters.http.origins import origin_of
@@ -219,6 +220,7 @@ async def library(wanted: Wanted, settings: Settings) -> AsyncIterator[App]:
 async def serve(wanted: Wanted) -> None:
     """Serve on a free port, told on stderr, until stdin ends."""
     settings = Settings.from_environment(ENVIRONMENT)
+    collect_rarely()
     put_together = library if wanted.behind == "library" else nectar
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with put_together(wanted, settings) as app, web(app, listener):
