@@ -32,7 +32,8 @@ class Nectar:
 
     def __init__(self, data: Path, environment: Mapping[str, str] | None = None) -> None:
         self.data = data
-        self._environment = {
+        self._printed = data.parent / f"{data.name}.log"
+        self.environment = {
             **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ")},
             "NECTAR_DATA": str(data),
             "PYTHONPATH": str(_ROOT),
@@ -43,22 +44,38 @@ class Nectar:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "Nectar":
-        """Start it and wait until it is ready."""
+    def launch(self, *arguments: str) -> "Nectar":
+        """Start it, with more arguments if need be, and do not wait for anything."""
         self.data.mkdir(parents=True, exist_ok=True)
-        with (self.data.parent / f"{self.data.name}.log").open("ab") as output:
+        with self._printed.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "adapters", "serve", "--host", "127.0.0.1", "--port", str(self.port)],
+                [
+                    sys.executable,
+                    "-m",
+                    "adapters",
+                    "serve",
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    str(self.port),
+                    *arguments,
+                ],
                 cwd=self.data,  # where no `.env` is
-                env=self._environment,
+                env=self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        until(self._is_ready, _START_SECONDS)
         return self
 
-    def _is_ready(self) -> bool:
+    def start(self) -> "Nectar":
+        """Start it and wait until it is ready."""
+        self.launch()
+        until(self.is_ready, _START_SECONDS)
+        return self
+
+    def is_ready(self) -> bool:
+        """Return whether it is ready; fail if it has ended."""
         assert self.process is not None
         assert self.process.poll() is None, f"it ended instead of starting:\n{self.output()[-4000:]}"
         try:
@@ -68,20 +85,23 @@ class Nectar:
 
     def output(self) -> str:
         """Return what it has printed so far."""
-        return (self.data.parent / f"{self.data.name}.log").read_text()
+        return self._printed.read_text()
 
     def kill(self) -> None:
         """End it as a loss of power would."""
-        self._end(signal.SIGKILL)
+        self.end(signal.SIGKILL)
 
     def stop(self) -> None:
         """End it as an operator would."""
-        self._end(signal.SIGTERM)
+        if self.process is not None:
+            self.end(signal.SIGTERM)
 
-    def _end(self, how: signal.Signals) -> None:
-        if self.process is not None and self.process.poll() is None:
+    def end(self, how: signal.Signals) -> int:
+        """Send it a signal if it still runs, and return its exit code when it has ended."""
+        assert self.process is not None
+        if self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(30)
+        return self.process.wait(30)
 
     def client(self) -> httpx.Client:
         """Return a client that knows the password."""
