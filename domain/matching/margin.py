@@ -128,10 +128,10 @@ class Margin:
         missing = locked - wallet - losses
         if missing <= 0:
             return None
+        available = self._available(order.quote)
         return (
             f"Insufficient {order.quote} margin: {order.side} {plain(order.remaining):f} {order.trading_pair}"
-            f" at leverage {exposure.leverage} needs {plain(missing):f} more than there is,"
-            f" available {plain(self._available(order.quote)):f}"
+            f" at leverage {exposure.leverage} needs {plain(available + missing):f}, available {plain(available):f}"
         )
 
     def hold(self, order: Working) -> None:

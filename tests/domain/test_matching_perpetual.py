@@ -32,9 +32,7 @@ def test_a_position_holds_margin_at_its_entry_price(venue):
 
 def test_an_account_without_leverage_set_trades_at_one(venue):
     venue.buy("a", "11", "100")
-    assert venue.reason("a") == (
-        "Insufficient USDT margin: BUY 11 BTC-USDT at leverage 1 needs 100 more than there is, available 1000"
-    )
+    assert venue.reason("a") == ("Insufficient USDT margin: BUY 11 BTC-USDT at leverage 1 needs 1100, available 1000")
 
 
 def test_leverage_multiplies_what_can_be_opened(venue):
