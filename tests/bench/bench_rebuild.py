@@ -12,6 +12,7 @@ from projections.replay import rebuild
 from projections.views import VIEWS
 from tests.bench.database import fresh_database
 from tests.bench.history import connected, orders, write
+from tests.bench.table import at_least, at_most, show
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", "1000000"))
 RATE = 25_000
@@ -27,9 +28,10 @@ async def main() -> bool:
             await rebuild(url, log, VIEWS)
             rate = total / (perf_counter() - started)
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{'rebuild of all views, events/s':<44}{rate:>12,.0f}   limit >= {RATE:,}  ({total:,} events)")
-    print(f"{'rebuild, memory of the process, MB':<44}{megabytes:>12,.0f}   limit <= {MEGABYTES}")
-    return rate >= RATE and megabytes <= MEGABYTES
+    return show(
+        f"Rebuild of all views over {total:,} events",
+        [at_least("events a second", rate, RATE), at_most("memory of the process", megabytes, MEGABYTES, "MB")],
+    )
 
 
 if __name__ == "__main__":
