@@ -5,12 +5,13 @@ from typing import cast
 
 from litestar import Controller, Litestar
 from litestar.di import Provide
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import HTTPRouteHandler
 
 from adapters.http.authentication import Authentication
 from adapters.http.cross_origin import CrossOrigin
 from adapters.http.documentation import documentation
 from adapters.http.errors import HANDLERS
+from adapters.http.parameters import held_to_bounds
 from adapters.http.protocol import App
 from adapters.http.requests import BODY_BYTES, Entrance, Request
 from adapters.settings import Settings
@@ -39,7 +40,7 @@ def build(
 
 
 def _merged(controllers: Iterable[type[Controller]]) -> Iterator[type[Controller]]:
-    """Yield one controller for each path prefix, with the routes of all that have it.
+    """Yield one controller for each path prefix, with the routes of all that have it, their parameters checked.
 
     The framework gives every controller `OPTIONS` routes of its own, and refuses a path that two of them share.
     """
@@ -47,15 +48,14 @@ def _merged(controllers: Iterable[type[Controller]]) -> Iterator[type[Controller
     for controller in controllers:
         sharing.setdefault(vars(controller)["path"], []).append(controller)
     for path, group in sharing.items():
-        names = [
-            name
-            for controller in group
-            for name, route in vars(controller).items()
-            if isinstance(route, BaseRouteHandler)
-        ]
-        if len(names) != len(set(names)):
-            raise TypeError(f"Controllers of {path} have routes of one name: {sorted(names)}")
-        yield group[0] if len(group) == 1 else type(f"All{group[0].__name__}", tuple(group), {"path": path})
+        routes: dict[str, object] = {}
+        for controller in group:
+            for name, route in vars(controller).items():
+                if name in routes:
+                    raise TypeError(f"Controllers of {path} have two routes of the name {name}")
+                if isinstance(route, HTTPRouteHandler):
+                    routes[name] = held_to_bounds(route)
+        yield type(f"All{group[0].__name__}", tuple(group), {"path": path, **routes})
 
 
 def _constant(value: object) -> Provide:

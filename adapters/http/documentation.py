@@ -4,6 +4,7 @@ The framework derives the document from the routes. What it cannot know is added
 refused, that an amount may be a number or a string, and an example of every body.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,7 @@ from litestar.types.internal_types import PathParameterDefinition
 from adapters.http.authentication import PUBLIC
 from adapters.http.bodies import AMOUNT
 from adapters.http.examples import example
+from adapters.http.parameters import schemas
 
 Json = dict[str, Any]
 
@@ -85,20 +87,24 @@ fetch("/openapi.json").then((answer) => answer.json()).then((document) => Swagge
 """
 
 
-def complete(document: Json) -> Json:
-    """Return the framework's document with what it cannot know added."""
+def complete(document: Json, bounds: Mapping[tuple[str, str, str], Json]) -> Json:
+    """Return the framework's document with what it cannot know added.
+
+    `bounds` are the schemas of parameters, by path, method and name.
+    """
     components = document.setdefault("components", {})
-    schemas = components.setdefault("schemas", {})
-    schemas |= {"Problems": _PROBLEMS, "Refusal": _REFUSAL}
+    components.setdefault("schemas", {}).update({"Problems": _PROBLEMS, "Refusal": _REFUSAL})
     components["securitySchemes"] = {"HTTPBasic": {"type": "http", "scheme": "basic"}}
     document = _with_amounts(document)
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] |= bounds.get((path, method, parameter["name"]), {})
             _complete(path, operation, document["components"]["schemas"])
     return document
 
 
-def _complete(path: str, operation: Json, schemas: Json) -> None:
+def _complete(path: str, operation: Json, named: Json) -> None:
     responses = operation["responses"]
     responses.pop("400", None)
     if path not in PUBLIC:
@@ -111,7 +117,7 @@ def _complete(path: str, operation: Json, schemas: Json) -> None:
     bodies = [operation.get("requestBody", {}), *(responses[status] for status in responses if status.startswith("2"))]
     for content in (content for body in bodies for content in body.get("content", {}).values()):
         if "example" not in content and "examples" not in content:
-            content["example"] = example(content.get("schema", {}), schemas)
+            content["example"] = example(content.get("schema", {}), named)
 
 
 def _answer(schema: str, description: str) -> Json:
@@ -139,10 +145,10 @@ class _Document(OpenAPIRenderPlugin):
         super().__init__(path="/openapi.json", media_type=MediaType.JSON)
         self._rendered: bytes | None = None
 
-    def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:  # noqa: ARG002 - the framework's
+    def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:
         """Return the document as JSON."""
         if self._rendered is None:
-            self._rendered = msgspec.json.encode(complete(openapi_schema))
+            self._rendered = msgspec.json.encode(complete(openapi_schema, schemas(request.app)))
         return self._rendered
 
 

@@ -13,7 +13,7 @@ from litestar.response import Response
 from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR
 
 from adapters.http.bodies import MalformedRequest
-from adapters.http.problems import Problem, missing, problems, shown
+from adapters.http.problems import Problem, missing, shown
 from adapters.http.protocol import Send
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, Malformed, NotFound, Unavailable
 
@@ -65,24 +65,16 @@ def malformed_parameters(request: AnyRequest, error: ValidationException) -> Res
     """Answer what the framework found wrong with parameters in the same shape."""
     if (found := _MISSING.match(error.detail)) is not None:
         return detail(422, [missing((found[1], found[2]), None)])
-    listed: list[Problem] = []
-    for wrong in error.extra if isinstance(error.extra, list) else [{"message": error.detail}]:
-        listed.extend(_problems_of_parameter(request, wrong))
-    return detail(422, listed)
+    wrong = error.extra if isinstance(error.extra, list) else [{"message": error.detail}]
+    return detail(422, [_problem(request, entry) for entry in wrong])
 
 
-def _problems_of_parameter(request: AnyRequest, wrong: dict[str, str]) -> list[Problem]:
+def _problem(request: AnyRequest, wrong: dict[str, str]) -> Problem:
     key, source = wrong.get("key", ""), wrong.get("source", "query")
     if key == "data":
-        return [missing(("body",), None)]
+        return missing(("body",), None)
     given = request.query_params.get(key, request.path_params.get(key))
-    for parameter in request.route_handler.parsed_fn_signature.parameters.values():
-        alias = getattr(parameter.kwarg_definition, "alias", None) or getattr(parameter.kwarg_definition, "query", None)
-        if key in (parameter.name, alias):
-            found = list(problems(parameter.raw, given, (source, key)))
-            if found:
-                return found
-    return [Problem(type="value_error", loc=(source, key), msg=wrong["message"], input=shown(given))]
+    return Problem(type="value_error", loc=(source, key), msg=wrong["message"], input=shown(given))
 
 
 def http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:

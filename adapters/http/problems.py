@@ -62,6 +62,13 @@ def shown(value: object) -> object:
     return value if len(msgspec.json.encode(value)) <= _SHOWN_BYTES else None
 
 
+def is_list(annotation: object) -> bool:
+    """Return whether an annotation is that of a list, or of one that may be missing."""
+    info = _info(annotation)
+    members = info.types if isinstance(info, inspect.UnionType) else (info,)
+    return any(isinstance(member, inspect.ListType) for member in members)
+
+
 @cache
 def _info(annotation: object) -> inspect.Type:
     return inspect.type_info(annotation)

@@ -112,7 +112,9 @@ def test_cursors_neither_repeat_nor_skip(api, traded, path, key):
     for body in ({}, {"trading_pairs": ["BTC-USDT", "ETH-USDT"]}):
         read, total = pages(api, path, {**body, "limit": 7})
         keys = [item[key] for page in read for item in page]
-        assert len(keys) == len(set(keys)) == total
+        assert len(keys) == len(set(keys)) == total, [
+            item for page in read for item in page if keys.count(item[key]) > 1
+        ]
         assert {len(page) for page in read[:-1]} == {7}
 
 

@@ -43,9 +43,11 @@ class Probe(Controller):
     path = "/probe"
 
     @get("/", status_code=200)
-    async def read(self, limit: FromQuery[int] = 1) -> dict[str, int]:
-        """Say the limit."""
-        return {"limit": limit}
+    async def read(
+        self, limit: FromQuery[PageSize] = 1, names: FromQuery[list[Name] | None] = None
+    ) -> dict[str, object]:
+        """Say the limit and the names."""
+        return {"limit": limit, "names": names}
 
     @post("/", status_code=201)
     async def write(self, data: JSONBody[Wish]) -> dict[str, str]:

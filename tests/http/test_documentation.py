@@ -32,6 +32,11 @@ async def test_an_amount_is_described_as_a_number_or_a_string():
     assert [kind["type"] for kind in amount["anyOf"]] == ["number", "string"]
 
 
+async def test_a_parameter_is_described_with_its_bounds():
+    (limit, _) = (await document())["paths"]["/probe"]["get"]["parameters"]
+    assert (limit["schema"]["minimum"], limit["schema"]["maximum"], limit["schema"]["default"]) == (1, 1000, 1)
+
+
 async def test_every_body_has_an_example():
     described = await document()
     content = described["paths"]["/probe"]["post"]["requestBody"]["content"]["application/json"]

@@ -49,12 +49,31 @@ async def test_a_number_that_was_refused_is_shown_as_a_number():
     assert b'"input":-1.50' in answer.content
 
 
-async def test_a_parameter_that_is_none_names_itself():
+@pytest.mark.parametrize(
+    ("query", "kind", "place"),
+    [
+        ({"limit": "ten"}, "int_parsing", ["query", "limit"]),
+        ({"limit": 0}, "greater_than_equal", ["query", "limit"]),
+        ({"limit": -1}, "greater_than_equal", ["query", "limit"]),
+        ({"limit": 1001}, "less_than_equal", ["query", "limit"]),
+        ({"limit": "9" * 60}, "less_than_equal", ["query", "limit"]),
+        ({"names": ["a", "../x"]}, "string_pattern_mismatch", ["query", "names", 1]),
+    ],
+)
+async def test_a_parameter_is_held_to_the_bounds_of_its_type(query, kind, place):
     async with client_of(probe_app()) as client:
-        answer = await client.get("/probe/", params={"limit": "ten"})
+        answer = await client.get("/probe/", params=query)
     assert answer.status_code == 422
     (problem,) = answer.json()["detail"]
-    assert (problem["type"], problem["loc"], problem["input"]) == ("int_parsing", ["query", "limit"], "ten")
+    assert (problem["type"], problem["loc"]) == (kind, place)
+
+
+async def test_parameters_within_their_bounds_are_taken():
+    async with client_of(probe_app()) as client:
+        answer = await client.get("/probe/", params={"limit": "10", "names": ["a", "b"]})
+        one = await client.get("/probe/", params={"names": "a"})
+    assert answer.json() == {"limit": 10, "names": ["a", "b"]}
+    assert one.json() == {"limit": 1, "names": ["a"]}
 
 
 async def test_a_path_that_no_route_has():
