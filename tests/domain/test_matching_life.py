@@ -258,6 +258,6 @@ class PerpetualLife(VenueLife):
 
 
 TestSpotLife = SpotLife.TestCase
-TestSpotLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestSpotLife.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestPerpetualLife = PerpetualLife.TestCase
-TestPerpetualLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestPerpetualLife.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

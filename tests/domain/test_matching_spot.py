@@ -241,6 +241,19 @@ def test_depth_behind_what_rests_and_out_of_reach_is_not_taken(venue):
     assert venue.fills("b") == [("1", "100"), ("2", "101")]
 
 
+def test_an_order_that_rests_out_of_reach_is_not_taken(venue):
+    venue.sell("a", "1", "100.5", account="bob")
+    venue.sell("b", "1", "100.7", account="bob")
+    venue.buy("c", "5", "100.6")
+    assert venue.fills("c") == [("1", "100"), ("1", "100.5")]
+    assert venue.story("b") == ["Accepted"]
+
+
+def test_on_spot_there_is_no_funding(venue):
+    venue.now = START.replace(hour=16)
+    assert venue.market(BIDS, ASKS) == []
+
+
 def test_the_time_does_not_go_back(venue):
     venue.now = START.replace(year=2020)
     (report,) = venue.buy("a", "1", "50")
