@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
+from adapters.event_store import PostgresLog
 from commands.ports import Log
 from projections.pool import Pool
+from projections.replay import rebuild
 from projections.runner import Progress, Projector
 from projections.view import Connection, View, connect
 from projections.views import VIEWS
@@ -28,6 +31,19 @@ async def projecting(
         await asyncio.wait([running])
         if not running.cancelled():
             running.result()  # raises what it failed with
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str, template: str) -> str:
+    """Return the name of a database whose views are built, of an empty log."""
+
+    async def build() -> None:
+        url = urlsplit(server_url)._replace(path=f"/{template}").geturl()
+        async with PostgresLog.open(url) as log:
+            await rebuild(url, log, VIEWS)
+
+    asyncio.run(build())
+    return template
 
 
 @pytest.fixture
