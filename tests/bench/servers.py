@@ -1,4 +1,4 @@
-"""Servers for the HTTP benches, each a process of its own that serves `POST /trading/orders` in one of several ways.
+"""Servers for `bench_http`, each a process of its own that serves `POST /trading/orders` in one of several ways.
 
 All take the same request through the same web application. They differ in what stands behind it: our log or one in
 memory, the paper venue or one that takes orders and never says a word, or the eventsourcing library's recorder.
@@ -219,8 +219,8 @@ async def library(wanted: Wanted, settings: Settings) -> AsyncIterator[App]:
 
 async def serve(wanted: Wanted) -> None:
     """Serve on a free port, told on stderr, until stdin ends."""
-    settings = Settings.from_environment(ENVIRONMENT)
     collect_rarely()
+    settings = Settings.from_environment(ENVIRONMENT)
     put_together = library if wanted.behind == "library" else nectar
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with put_together(wanted, settings) as app, web(app, listener):
