@@ -13,7 +13,7 @@ from adapters.http.protocol import App, Message, Receive, Scope, Send, header
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS = b"GET, POST, PUT, PATCH, DELETE"
-_EXPOSED = b"X-Position, X-Lag, X-Correlation-Id"
+_EXPOSED = b"X-Position, X-Lag"
 
 
 class CrossOrigin:
