@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from adapters.event_store import connections, keys
 from commands.ports import Appended
@@ -133,6 +133,8 @@ class Reader:
         try:
             try:
                 return await self._once(question)
+            except PoolTimeout:
+                raise  # there was no connection at all: to wait as long again would tell no more
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 # The server was restarted while the connection lay in the pool. All questions here may be asked twice.
                 await self._pool.check()
