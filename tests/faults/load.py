@@ -3,7 +3,7 @@
 import asyncio
 import random
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -67,11 +67,22 @@ class Traders:
         return [asked for asked in self.asked if asked.order_id is not None]
 
     async def answered(self, requests: int) -> None:
-        """Wait until so many more requests are answered."""
-        enough = self.answers + requests
+        """Wait until so many more requests are answered, one way or the other."""
+        await self._wait(lambda: self.answers, requests)
+
+    async def placed(self, orders: int) -> None:
+        """Wait until so many more orders are acknowledged."""
+        await self._wait(lambda: len(self.acknowledged), orders)
+
+    async def denied(self, requests: int) -> None:
+        """Wait until so many more requests are refused."""
+        await self._wait(lambda: len(self.refused), requests)
+
+    async def _wait(self, count: Callable[[], int], more: int) -> None:
+        enough = count() + more
         async with asyncio.timeout(60):
-            while self.answers < enough:
-                await asyncio.sleep(1 / PER_SECOND)
+            while count() < enough:
+                await asyncio.sleep(0.01)
 
     @asynccontextmanager
     async def trading(self) -> AsyncIterator[None]:
@@ -100,7 +111,7 @@ class Traders:
         return aiohttp.ClientSession(
             self._url,
             headers={"Authorization": "Basic " + b64encode(":".join(CREDENTIALS).encode()).decode()},
-            connector=aiohttp.TCPConnector(limit=64),
+            connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
         )
 
