@@ -1,19 +1,16 @@
 """The projector: one leads, the others stand by, and what fails stops alone."""
 
-import asyncio
 from collections.abc import Sequence
 from time import perf_counter
 
 import msgspec
-import psycopg
-import pytest
 
 from commands.ports import Log
 from domain.events import Recorded
 from domain.orders import OrderFailed
 from projections import accounts, orders
 from projections.runner import Progress
-from projections.view import Connection, connect, dump
+from projections.view import Connection, dump
 from projections.views import VIEWS
 from tests.projections.conftest import projecting
 from tests.projections.given import EVERYTHING, accepted, account, canceled, placed, tell
@@ -169,11 +166,3 @@ async def test_a_dump_tells_tables_apart(log: Log, connection: Connection, progr
     assert await dump(connection, accounts.VIEW) == (
         b"-- accounts\nmaster_account\t1\n-- account_connectors\nmaster_account\tpaper\t2\n"
     )
-
-
-async def test_a_wrong_address_is_tried_again(log: Log):
-    progress = Progress(["orders"])
-    async with asyncio.timeout(PATIENCE):
-        with pytest.raises(psycopg.OperationalError):
-            await connect("postgresql://127.0.0.1:1/nowhere")
-    assert progress.lag(3, ["orders"]) == 4
