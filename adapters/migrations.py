@@ -4,10 +4,13 @@ import hashlib
 from importlib import resources
 
 import structlog
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
+
+from domain.errors import Unavailable
 
 logger = structlog.get_logger()
 
+_CONNECT_SECONDS = 5
 _LOCK = 7_306_912_445_120_833
 _REMEMBER = """
 create schema if not exists work;
@@ -33,14 +36,24 @@ async def migrate(database_url: str) -> list[str]:
     """Apply what is missing, each file in a transaction of its own, and return the names of what was applied.
 
     Programs that start at the same time wait for each other. Raises `WrongMigration` for a file that has changed since
-    it was applied, and for a database that a newer program has been at.
+    it was applied, and for a database that a newer program has been at; `Unavailable` when the database cannot be
+    reached.
     """
     return await apply(database_url, found())
 
 
 async def apply(database_url: str, migrations: dict[str, str]) -> list[str]:
     """Apply those of `migrations` (name → SQL) that the database does not have; returns and raises as `migrate`."""
-    async with await AsyncConnection.connect(database_url, autocommit=True) as connection:
+    try:
+        return await _apply(database_url, migrations)
+    except OperationalError as lost:
+        why = str(lost).strip().partition("\n")[0]
+        raise Unavailable(f"The database cannot be reached: {why}") from lost
+
+
+async def _apply(database_url: str, migrations: dict[str, str]) -> list[str]:
+    connecting = AsyncConnection.connect(database_url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+    async with await connecting as connection:
         await connection.execute("select pg_advisory_lock(%s)", (_LOCK,))
         await connection.execute(_REMEMBER)
         cursor = await connection.execute("select name, checksum from work.migrations")

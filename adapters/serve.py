@@ -19,6 +19,8 @@ from adapters.uvicorn import web
 
 logger = structlog.get_logger()
 
+_LAST_PORT = 65535
+
 
 async def serve(settings: Settings, host: str, port: int) -> int:
     """Serve until SIGINT or SIGTERM, then stop cleanly; port 0 takes a free one.
@@ -65,6 +67,8 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     """Take the address before anything is started, so that a taken one is told at once."""
+    if not 0 <= port <= _LAST_PORT:
+        raise WrongSetting("--port", str(port), f"is not between 0 and {_LAST_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -7,6 +7,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from adapters.migrations import WrongMigration, apply, found, migrate
+from domain.errors import Unavailable
 
 ONE = {"0001_one.sql": "create table one (id int); insert into one values (1);"}
 TWO = {**ONE, "0002_two.sql": "create table two as select id + 1 as id from one"}
@@ -20,6 +21,11 @@ async def values(database_url: str, query: str) -> list[tuple[object, ...]]:
 def test_the_programs_migrations_are_in_the_order_of_their_names():
     assert list(found()) == sorted(found())
     assert next(iter(found())) == "0001_log.sql"
+
+
+async def test_a_database_that_is_not_there_is_said_to_be_unavailable():
+    with pytest.raises(Unavailable, match="The database cannot be reached: connection failed"):
+        await migrate("postgresql://nobody@127.0.0.1:1/nothing")
 
 
 async def test_the_programs_migrations_make_the_schemas(empty_database_url: str):
