@@ -25,6 +25,7 @@ from adapters.migrations import migrate
 from adapters.scheduler import scheduled
 from adapters.seals import Sealer
 from adapters.settings import Settings
+from adapters.turn import Turn
 from adapters.vault import Vault
 from commands import schedule
 from commands.accounts import first_start
@@ -96,12 +97,16 @@ class Readiness:
         self._log = log
         self._progress = progress
         self.started = False
-        self.waits_for = "Starting"
+        self._waits_for = "Starting"
+
+    def wait_for(self, what: str) -> None:
+        """Say what the start waits for."""
+        self._waits_for = what
 
     async def __call__(self) -> str | None:
         """Return why they do not work now, None when they do."""
         if not self.started:
-            return self.waits_for
+            return self._waits_for
         try:
             position = await self._log.position()
         except Unavailable as reason:
@@ -158,7 +163,8 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
         bus = Bus(ports, HANDLERS)
         loops.append(tasks.create_task(intake.run(bus), name="intake"))
         ready = Readiness(log, progress)
-        loops.append(tasks.create_task(_work(settings, bus, intake, ready), name="work"))
+        turn = Turn(database_url)
+        loops.append(tasks.create_task(_work(settings, bus, intake, ready, turn), name="work"))
         try:
             yield _application(settings, bus, pool, progress, ready)
         finally:
@@ -170,26 +176,38 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
                 loop.cancel()
 
 
-async def _work(settings: Settings, bus: Bus, intake: Intake, ready: Readiness) -> None:
-    """Bring accounts and orders to where the log says they are, say ready, then keep them there."""
+async def _work(settings: Settings, bus: Bus, intake: Intake, ready: Readiness, turn: Turn) -> None:
+    """Bring accounts and orders to where the log says they are, say ready, then keep them there.
+
+    Raises `TurnLost` where another server has taken over.
+    """
+    await turn.take(ready.wait_for)
     watch = OrderWatch(bus, intake.drain)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(turn.keep(), name="turn")
+        await _begin(bus, intake, watch, ready)
+        jobs = schedule.jobs(bus, watch, observe_every=timedelta(minutes=settings.account_update_interval))
+        ready.started = True
+        logger.info("ready")
+        async with scheduled(jobs):
+            await runner.run(ACCOUNTS, bus.ports)
+
+
+async def _begin(bus: Bus, intake: Intake, watch: OrderWatch, ready: Readiness) -> None:
+    """Bring accounts and orders to where the log says they are, however long what that needs is away."""
     while True:
         try:
             await first_start(bus.ports)
             await connect_all(bus)
             await watch.after_restart()
             await intake.drain()
-            break
         except Unavailable as reason:
             # Views that are built anew may take minutes, and Postgres may be away: each step may be taken again.
-            ready.waits_for = f"Starting: {reason.message}"
+            ready.wait_for(f"Starting: {reason.message}")
             logger.warning("start_waits", why=reason.message)
             await asyncio.sleep(_RETRY_SECONDS)
-    jobs = schedule.jobs(bus, watch, observe_every=timedelta(minutes=settings.account_update_interval))
-    ready.started = True
-    logger.info("ready")
-    async with scheduled(jobs):
-        await runner.run(ACCOUNTS, bus.ports)
+        else:
+            return
 
 
 async def _caught_up(log: PostgresLog, intake: Intake, progress: Progress) -> None:

@@ -26,3 +26,10 @@ def nectar(tmp_path: Path) -> Iterator[Make]:
         server.stop()
         if server.data.is_dir():
             leftover.stop(ground.cluster_of(server.data))
+
+
+def market(path: Path, bid: int) -> str:
+    """Write a market that stands still, and return its file's name for `PAPER_FEED`."""
+    header = "timestamp,symbol,bid,ask,bid_size,ask_size\n"
+    path.write_text(f"{header}2026-01-01T00:00:00Z,BTC-USDT,{bid},{bid + 10},5,5\n")
+    return str(path)

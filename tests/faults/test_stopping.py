@@ -10,7 +10,7 @@ from adapters.private_postgres import ground
 from tests.contract.serving import until
 from tests.contract.trading import order
 from tests.faults.books import check_books, connect_second_account, database_of, settle
-from tests.faults.conftest import Make
+from tests.faults.conftest import Make, market
 from tests.faults.ledger import Ledger
 from tests.faults.load import Traders
 
@@ -51,11 +51,14 @@ async def test_a_signal_stops_everything_under_load_and_the_next_start_goes_on(n
     check_books(server, traders)
 
 
-def market(path: Path, bid: int) -> str:
-    """Write a market that stands still, and return its file's name for `PAPER_FEED`."""
-    header = "timestamp,symbol,bid,ask,bid_size,ask_size\n"
-    path.write_text(f"{header}2026-01-01T00:00:00Z,BTC-USDT,{bid},{bid + 10},5,5\n")
-    return str(path)
+def test_what_a_kill_leaves_running_is_taken_over_by_the_next_start(nectar: Make):
+    server = nectar(BROKER_HOST="").start()
+    server.kill()
+    left = processes_of(server.data)
+    assert any("postgres" in command for command in left)
+    server.start()
+    assert server.end(signal.SIGTERM) == 0
+    assert processes_of(server.data) == []
 
 
 def test_a_second_start_changes_nothing_and_what_rests_still_fills(nectar: Make, tmp_path: Path):
