@@ -83,7 +83,7 @@ class Bus:
         began = self.ports.clock()
         request = b"" if origin.idempotency_key is None else command.fingerprint()
         try:
-            outcome = await self._first_answer(origin, request, result_type)
+            outcome = None if not request else await self._first_answer(origin, request, result_type)
             if outcome is None:
                 outcome = await handler(command, Call(origin=origin, ports=self.ports, request=request))
         except AlreadyAnswered as answered:
@@ -108,8 +108,6 @@ class Bus:
         return outcome
 
     async def _first_answer(self, origin: Origin, request: bytes, result_type: ResultType) -> Outcome | None:
-        if origin.idempotency_key is None:
-            return None
         appended = await self.ports.log.answered(origin, request)
         return None if appended is None else _again(appended.answer, appended.position, result_type)
 

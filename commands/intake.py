@@ -8,7 +8,7 @@ that a venue told is dropped.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from functools import reduce
+from itertools import islice
 from uuid import UUID
 
 import structlog
@@ -72,8 +72,8 @@ class Intake:
         queue = self._queues[key]
         try:
             while queue:
-                batch = [queue[i] for i in range(min(len(queue), MOST_AT_ONCE))]
-                position = await self._record(reduce(merge, (report for report, _ in batch)), bus)
+                batch = list(islice(queue, MOST_AT_ONCE))
+                position = await self._record(merge([report for report, _ in batch]), bus)
                 for _, recorded in batch:
                     queue.popleft()
                     if not recorded.done():

@@ -29,17 +29,19 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: bool = False
 
 
-def merge(first: AccountReport, second: AccountReport) -> AccountReport:
-    """Return one report that says what two reports of one account said after each other."""
-    positions = {(p.trading_pair, p.side): p for p in (*first.positions, *second.positions)}
+def merge(reports: Sequence[AccountReport]) -> AccountReport:
+    """Return one report that says what several reports of one account on one connector said after each other."""
+    if len(reports) == 1:
+        return reports[0]
+    last = reports[-1]
     return AccountReport(
-        account=first.account,
-        connector=first.connector,
-        reported_at=second.reported_at,
-        orders=[*first.orders, *second.orders],
-        observed=[*first.observed, *second.observed],
-        holdings=first.holdings if second.holdings is None else second.holdings,
-        positions=list(positions.values()),
-        funding=[*first.funding, *second.funding],
-        snapshot=first.snapshot or second.snapshot,
+        account=last.account,
+        connector=last.connector,
+        reported_at=last.reported_at,
+        orders=[fact for report in reports for fact in report.orders],
+        observed=[order for report in reports for order in report.observed],
+        holdings=next((report.holdings for report in reversed(reports) if report.holdings is not None), None),
+        positions=list({(p.trading_pair, p.side): p for report in reports for p in report.positions}.values()),
+        funding=[payment for report in reports for payment in report.funding],
+        snapshot=any(report.snapshot for report in reports),
     )

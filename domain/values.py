@@ -76,7 +76,10 @@ class PositionMode(StrEnum):
 
 def plain(value: Decimal) -> Decimal:
     """Return the same number without trailing zeros and without an exponent (`1E+2` becomes `100`)."""
-    return Decimal(format(value.normalize(), "f")) if value else ZERO
+    if not value:
+        return ZERO
+    short = value.normalize()
+    return Decimal(int(short)) if short == short.to_integral_value() else short
 
 
 def round_down(value: Decimal, step: Decimal) -> Decimal:
