@@ -79,7 +79,10 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """The venue's word on an order so far. `state` as in `domain.orders.Status`; `reason` of a rejection or failure."""
+    """The venue's word on an order so far. `state` as in `domain.orders.Status`; `reason` of a rejection or failure.
+
+    `position` is where the log stood then.
+    """
 
     state: Status
     exchange_order_id: str | None
@@ -241,14 +244,18 @@ async def word(log: Log, client_order_id: str, wait_seconds: float) -> Word:
                         break
     except (TimeoutError, Unavailable):
         pass  # what is known by now is the answer
-    return _word(history)
+    try:
+        position = await log.position()  # what else came of the order, its balances, was committed with it
+    except Unavailable:
+        position = history[-1].position if history else 0
+    return _word(history, position)
 
 
 def _is_silent(history: Sequence[Recorded]) -> bool:
     return fold(NEW, evolve, history).status is Status.PLACED
 
 
-def _word(history: Sequence[Recorded]) -> Word:
+def _word(history: Sequence[Recorded], position: int) -> Word:
     order = fold(NEW, evolve, history)
     reasons = [
         recorded.event.reason
@@ -261,7 +268,7 @@ def _word(history: Sequence[Recorded]) -> Word:
         state=Status.PLACED if order.status is Status.NEW else order.status,
         exchange_order_id=order.exchange_order_id,
         reason=reasons[-1] if reasons else None,
-        position=history[-1].position if history else 0,
+        position=position,
     )
 
 

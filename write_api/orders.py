@@ -110,8 +110,10 @@ class Orders(Controller):
             position_action=data.position_action,
         )
         outcome = await writes.dispatch(command, request)
-        word = None if wait_seconds is None else await writes.word(outcome.result.order_id, wait_seconds)
-        return answer(201, on_the_wire(outcome.result, word), outcome.position)
+        if wait_seconds is None:
+            return answer(201, on_the_wire(outcome.result, None), outcome.position)
+        word = await writes.word(outcome.result.order_id, wait_seconds, request)
+        return answer(201, on_the_wire(outcome.result, word), max(outcome.position, word.position))
 
     @post(
         "/{account_name:str}/{connector_name:str}/orders/{client_order_id:str}/cancel",

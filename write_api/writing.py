@@ -9,6 +9,7 @@ from adapters.http.callers import Committed
 from adapters.http.origins import origin_of
 from adapters.http.requests import Request
 from commands.bus import Bus, Command, Outcome
+from commands.orders import Word
 from write_api.ports import VenueWord
 
 
@@ -19,12 +20,12 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Writes:
-    """What the write routes share. `word` is asked only by a caller that waits for the venue."""
+    """What the write routes share."""
 
     def __init__(self, bus: Bus, committed: Committed, word: VenueWord) -> None:
         self._bus = bus
         self._committed = committed
-        self.word = word
+        self._word = word
 
     async def dispatch(self, command: Command, request: Request) -> Outcome:
         """Carry out a command for the request's caller, whose reads will show it from now on.
@@ -34,6 +35,12 @@ class Writes:
         outcome = await self._bus.dispatch(command, origin_of(request.asgi))
         self._committed.note(request.asgi["user"], outcome.position)
         return outcome
+
+    async def word(self, client_order_id: str, wait_seconds: float, request: Request) -> Word:
+        """Return the venue's word on an order, waited for at most so long; the caller's reads will show it."""
+        word = await self._word(client_order_id, wait_seconds)
+        self._committed.note(request.asgi["user"], word.position)
+        return word
 
 
 def answer(status: int, content: object, position: int) -> Answer:

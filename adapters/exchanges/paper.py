@@ -27,6 +27,8 @@ from domain.values import OrderType, PositionMode
 
 logger = structlog.get_logger()
 
+_RECORDED_SECONDS = 3.0
+
 
 class PaperExchange:
     """One paper connector. `starting` are the units of tokens that an account begins with."""
@@ -127,8 +129,18 @@ class PaperExchange:
         return self._present(account)
 
     async def set_leverage(self, account: str, trading_pair: str, leverage: int) -> None:
-        """Set the leverage. Raises `Invalid`."""
-        self._tell(self._engine.set_leverage(account, trading_pair, leverage, self._clock()))
+        """Set the leverage, and return when what it did to the margin is recorded.
+
+        Raises `Invalid`, and `Unavailable` when it is not recorded in time.
+        """
+        told = self._engine.set_leverage(account, trading_pair, leverage, self._clock())
+        try:
+            async with asyncio.timeout(_RECORDED_SECONDS):
+                await asyncio.gather(*(self._sink(report) for report in told))
+        except TimeoutError as late:
+            raise Unavailable(
+                f"Leverage {leverage} for {trading_pair} was not recorded within {_RECORDED_SECONDS:g} s"
+            ) from late
 
     async def set_mode(self, account: str, mode: PositionMode) -> None:
         """Set the position mode. Raises `Invalid`."""

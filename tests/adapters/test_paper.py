@@ -43,7 +43,9 @@ class Bench:
     def take(self, report: AccountReport) -> asyncio.Future[int]:
         self.reports.append(report)
         self.news.set()
-        return asyncio.get_running_loop().create_future()
+        recorded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        recorded.set_result(0)
+        return recorded
 
     async def connect(self, memory: AccountMemory | None = None) -> None:
         await self.exchange.connect(memory or AccountMemory(account="main", connector="paper", balances=None), {})

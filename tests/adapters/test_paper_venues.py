@@ -63,7 +63,9 @@ class Registry:
         return exchange
 
     def sink(self, report: AccountReport) -> asyncio.Future[int]:
-        return asyncio.get_running_loop().create_future()
+        recorded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        recorded.set_result(0)
+        return recorded
 
     async def memory(self, account: str, connector: str) -> AccountMemory:
         return AccountMemory(account=account, connector=connector, balances=None)
