@@ -14,12 +14,14 @@ def database_of(server: Nectar) -> str:
     return server.environment.get("DATABASE_URL") or (server.data / "database.url").read_text()
 
 
-def connect_second_account(server: Nectar) -> None:
-    """Add the account that the traders use besides the one that is there."""
+def prepare(server: Nectar) -> None:
+    """Add the account that the traders use besides the one that is there, and let that one trade with leverage."""
     with server.client() as client:
         client.post("/accounts/add-account", params={"account_name": ACCOUNTS[1]}).raise_for_status()
         for connector in CONNECTORS:
             client.post(f"/accounts/add-credential/{ACCOUNTS[1]}/{connector}", json={}).raise_for_status()
+        leverage = {"trading_pair": "BTC-USDT", "leverage": 3}
+        client.post(f"/trading/{ACCOUNTS[0]}/paper_perpetual/leverage", json=leverage).raise_for_status()
 
 
 def settle(server: Nectar) -> None:

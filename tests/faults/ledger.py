@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
+from typing import TypeVar
 
 import psycopg
 
@@ -31,6 +32,8 @@ STARTING: Mapping[str, Mapping[str, Decimal]] = {
 }
 _FINEST = Decimal("1e-12")
 
+E = TypeVar("E", bound=Event)
+
 Place = tuple[str, str]
 """Account and connector."""
 
@@ -51,9 +54,9 @@ class Ledger:
         self.histories = {stream: each for stream, each in self.streams.items() if stream.startswith("order-")}
         self.orders = {stream: fold(orders.NEW, orders.evolve, each) for stream, each in self.histories.items()}
 
-    def of(self, *types: type[Event]) -> list[Event]:
-        """Return all events of these types, in order."""
-        return [each.event for each in self.events if isinstance(each.event, types)]
+    def of(self, kind: type[E]) -> list[E]:
+        """Return all events of a type, in order."""
+        return [each.event for each in self.events if isinstance(each.event, kind)]
 
     @property
     def open(self) -> set[str]:
@@ -79,7 +82,7 @@ class Ledger:
                 placed = self.streams[stream_of(each.order_id)][0].event
                 assert isinstance(placed, OrderPlaced)
                 assert _mark(placed) == each.mark
-        placings = Counter(_mark(event) for event in self.of(OrderPlaced) if isinstance(event, OrderPlaced))
+        placings = Counter(_mark(event) for event in self.of(OrderPlaced))
         assert set(placings) <= {each.mark for each in asked}
         assert [mark for mark, times in placings.items() if times > 1] == []
         trades = Counter((e.trade_id, _connector(h)) for h in self.histories.values() for e in _fills(h))
@@ -104,11 +107,7 @@ class Ledger:
 
     def positions(self, place: Place) -> dict[str, PositionObserved]:
         """Return trading pair → position that was told last, without those that are closed."""
-        told = {
-            e.trading_pair: e
-            for e in self.of(PositionObserved)
-            if isinstance(e, PositionObserved) and (e.account, e.connector) == place
-        }
+        told = {e.trading_pair: e for e in self.of(PositionObserved) if (e.account, e.connector) == place}
         return {pair: position for pair, position in told.items() if position.amount}
 
     def _of(self, place: Place) -> list[tuple[OrderPlaced | OrderObserved, orders.Order, Sequence[OrderFilled]]]:
@@ -157,18 +156,10 @@ class Ledger:
         assert {pair: amount for pair, amount in amounts.items() if amount} == {p: h.amount for p, h in held.items()}
         wallet += sum((position.amount * position.entry_price for position in held.values()), ZERO)
         wallet += sum(
-            (
-                e.payment
-                for e in self.of(FundingPaid)
-                if isinstance(e, FundingPaid) and (e.account, e.connector) == place
-            ),
+            (e.payment for e in self.of(FundingPaid) if (e.account, e.connector) == place),
             ZERO,
         )
-        leverage = {
-            e.trading_pair: e.leverage
-            for e in self.of(LeverageSet)
-            if isinstance(e, LeverageSet) and (e.account, e.connector) == place
-        }
+        leverage = {e.trading_pair: e.leverage for e in self.of(LeverageSet) if (e.account, e.connector) == place}
         locked = ZERO
         for pair in {*held, *buys, *sells}:
             notional = held[pair].amount * held[pair].entry_price if pair in held else ZERO

@@ -20,7 +20,9 @@ ANSWER_SECONDS = 20.0
 # Each order has a price, or for MARKET an amount, that no other one has: so an order that was recorded twice is seen.
 _STEPS = {"ETH-USDT": (Decimal("0.01"), Decimal("0.004")), "BTC-USDT": (Decimal("0.01"), Decimal("0.0002"))}
 _MARKET_STEP = {"ETH-USDT": Decimal("0.0001"), "BTC-USDT": Decimal("0.00001")}
-_STARTS = {"ETH-USDT": Decimal(3_100), "BTC-USDT": Decimal(58_300)}
+_STARTS = {"ETH-USDT": Decimal(3_100), "BTC-USDT": Decimal(50_000)}
+BID, SPREAD = 50_000, 200
+"""The market of BTC-USDT that the traders expect: one that stands still, with room for them to trade inside."""
 
 Body = Mapping[str, Any]
 
@@ -133,12 +135,14 @@ class Traders:
         pick = self._random
         pair = pick.choice(list(_STEPS))
         side = pick.choice(["BUY", "SELL"])
-        kind = pick.choice(["far", "far", "marketable", "market"])
+        kind = pick.choice(["far", "far", "marketable", "market"] + ["inside"] * (pair == "BTC-USDT"))
         step, amount = _STEPS[pair]
-        better = Decimal(-1) if side == "BUY" else Decimal(1)
+        better = -1 if side == "BUY" else 1
         price: Decimal | None = None
         if kind == "market":
             amount = amount + self._number * _MARKET_STEP[pair]
+        elif kind == "inside":
+            price = BID + self._number * step
         else:
             away = Decimal("0.4") if kind == "far" else Decimal("-0.05")
             price = (_STARTS[pair] * (1 + better * away)).quantize(step) + self._number * step
@@ -149,7 +153,9 @@ class Traders:
                 "trading_pair": pair,
                 "trade_type": side,
                 "amount": str(amount),
-                "order_type": "MARKET" if price is None else "LIMIT",
+                "order_type": "MARKET"
+                if price is None
+                else pick.choice(["LIMIT", "LIMIT_MAKER"][: 1 + (kind == "far")]),
                 "price": None if price is None else str(price),
                 "position_action": "OPEN",
             },

@@ -9,11 +9,12 @@ import psycopg
 from adapters import database
 from adapters.event_store import PostgresLog
 from adapters.settings import Settings
+from domain.orders import OrderCanceled, OrderFailed, OrderFilled, OrderRejected
 from projections.replay import replay_into
 from projections.view import SCHEMA, connect, dump
 from projections.views import VIEWS
 from tests.contract.serving import Nectar, until
-from tests.faults.books import check_books, connect_second_account, database_of, settle
+from tests.faults.books import check_books, database_of, prepare, settle
 from tests.faults.conftest import Make
 from tests.faults.load import Traders
 
@@ -24,7 +25,7 @@ REQUESTS_A_ROUND = 200
 async def test_ten_kills_under_load_lose_nothing_and_repeat_nothing(nectar: Make):
     server = nectar().start()
     traders = Traders(server.url)
-    connect_second_account(server)
+    prepare(server)
     for _ in range(KILLS):
         began = len(traders.asked)
         async with traders.trading():
@@ -37,6 +38,9 @@ async def test_ten_kills_under_load_lose_nothing_and_repeat_nothing(nectar: Make
         settle(server)
     ledger = check_books(server, traders)
     assert traders.refused == []
+    # The load was one: everything that can become of an order did, and kills came between an order and its outcome.
+    assert {OrderFilled, OrderRejected, OrderCanceled, OrderFailed} <= {type(each.event) for each in ledger.events}
+    assert {fill.is_maker for fill in ledger.of(OrderFilled)} == {True, False}
     assert len(ledger.open) > KILLS
     until(lambda: _views_have_seen(server, len(ledger.events)))
     server.stop()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster import Cluster, cluster
 from tests.contract.serving import Nectar, until
-from tests.faults.books import check_books, connect_second_account, database_of
+from tests.faults.books import check_books, database_of, prepare
 from tests.faults.conftest import Make
 from tests.faults.ledger import Ledger
 from tests.faults.load import Traders
@@ -48,7 +48,7 @@ def postgres() -> Iterator[Cluster]:
 async def test_postgres_may_stop_and_start_while_orders_come_in(nectar: Make, postgres: Cluster):
     server = nectar(DATABASE_URL=postgres.url()).start()
     traders = Traders(server.url)
-    connect_second_account(server)
+    prepare(server)
     for end in (postgres.stop, postgres.kill):
         async with traders.trading():
             await traders.placed(100)
@@ -60,6 +60,9 @@ async def test_postgres_may_stop_and_start_while_orders_come_in(nectar: Make, po
         assert all("cannot be reached" in refused.detail for refused in traders.refused)
         assert max(refused.seconds for refused in traders.refused) < PATIENCE_SECONDS
         assert traders.lost == 0
+        refused = len(traders.refused)
+        await traders.ask_again([asked for asked in traders.asked if asked.key is not None])
+        assert len(traders.refused) == refused
     assert server.process is not None
     assert server.process.poll() is None
     _check_all_goes_on(server)

@@ -9,7 +9,7 @@ import pytest
 from adapters.private_postgres import ground
 from tests.contract.serving import until
 from tests.contract.trading import order
-from tests.faults.books import check_books, connect_second_account, database_of, settle
+from tests.faults.books import check_books, database_of, prepare, settle
 from tests.faults.conftest import Make, market
 from tests.faults.ledger import Ledger
 from tests.faults.load import Traders
@@ -38,7 +38,7 @@ def processes_of(data: Path) -> list[str]:
 async def test_a_signal_stops_everything_under_load_and_the_next_start_goes_on(nectar: Make, how: signal.Signals):
     server = nectar(BROKER_HOST="").start()
     traders = Traders(server.url)
-    connect_second_account(server)
+    prepare(server)
     assert len(processes_of(server.data)) > 1
     async with traders.trading():
         await traders.answered(100)
