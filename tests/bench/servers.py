@@ -1,7 +1,7 @@
 """Servers for `bench_http`, each a process of its own that serves `POST /trading/orders` in one of several ways.
 
-All take the same request through the same web application. They differ in what stands behind it: our log or one in
-memory, the paper venue or one that takes orders and never says a word, or the eventsourcing library's recorder.
+All take the same request through the same web application. They differ in what stands behind it: our log or a stub of
+one, the paper venue or one that takes orders and never says a word, or the eventsourcing library's recorder.
 """
 
 import asyncio
@@ -48,8 +48,8 @@ from domain.orders import OrderPlaced
 from domain.reports import AccountReport
 from domain.values import OrderType, PositionMode
 from tests.bench.library import library_recorder
+from tests.bench.stub_log import StubLog
 from tests.fakes.checkpoints import MemoryCheckpoints
-from tests.fakes.log import MemoryLog
 from tests.fakes.lookup import ScanningLookup
 from tests.fakes.vault import MemoryVault
 from write_api.orders import OrderRequest, on_the_wire
@@ -60,7 +60,7 @@ LIBRARY_CONNECTIONS = 10
 ENVIRONMENT = {"PAPER_BALANCES": '{"paper": {"USDT": "1000000000000"}}'}
 """The settings of all servers. The account has enough for any number of orders."""
 
-Behind = Literal["log", "memory", "library"]
+Behind = Literal["log", "stub", "library"]
 Venue = Literal["paper", "mute"]
 
 
@@ -115,7 +115,7 @@ class MuteExchange:
 async def nectar(wanted: Wanted, settings: Settings) -> AsyncIterator[App]:
     """Put the write part together: everything between a request and the log, and back from the venue to the log."""
     async with AsyncExitStack() as stack:
-        log: Log = MemoryLog()
+        log: Log = StubLog()
         if wanted.behind == "log":
             log = await stack.enter_async_context(PostgresLog.open(wanted.database_url))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
