@@ -1,15 +1,17 @@
 """Add and remove accounts and their credentials."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
 
 from commands.bus import Call, Command, Handlers, Outcome, origin_of_process
-from commands.deciding import decide
+from commands.deciding import Decided, decide
 from commands.ports import Ports
 from domain import accounts
-from domain.accounts import MASTER, NEW, evolve, stream_of
+from domain.accounts import MASTER, NEW, Account, evolve, stream_of
 from domain.errors import Invalid
+from domain.events import Event
 from domain.values import check_name
 
 PAPER_CONNECTORS = ("paper", "paper_perpetual")
@@ -54,32 +56,14 @@ class RemoveCredentials(Command, frozen=True, kw_only=True):
 async def add(command: AddAccount, call: Call) -> Outcome:
     """Add the account."""
     check_name("account", command.account)
-    decided = await decide(
-        call.ports.log,
-        call.origin,
-        stream=stream_of(command.account),
-        new=NEW,
-        evolve=evolve,
-        decision=lambda state: accounts.add(state, account=command.account),
-        answer=call.keep(None),
-        request=call.request,
-    )
+    decided = await _decide(call, command.account, lambda state: accounts.add(state, account=command.account))
     call.ports.venues.admit(command.account)
     return Outcome(result=None, position=decided.position)
 
 
 async def remove(command: RemoveAccount, call: Call) -> Outcome:
     """Remove the account; its connections end and the vault forgets it."""
-    decided = await decide(
-        call.ports.log,
-        call.origin,
-        stream=stream_of(command.account),
-        new=NEW,
-        evolve=evolve,
-        decision=lambda state: accounts.remove(state, account=command.account),
-        answer=call.keep(None),
-        request=call.request,
-    )
+    decided = await _decide(call, command.account, lambda state: accounts.remove(state, account=command.account))
     await forget(call.ports, command.account)
     return Outcome(result=None, position=decided.position)
 
@@ -96,38 +80,41 @@ async def store_credentials(command: StoreCredentials, call: Call) -> Outcome:
         raise Invalid(f"Account '{account}' not found")
     ports.venues.check_credentials(command.connector, command.credentials)
     await ports.vault.store(account, command.connector, command.credentials)
-    decided = await decide(
-        ports.log,
-        call.origin,
-        stream=stream_of(account),
-        new=NEW,
-        evolve=evolve,
-        decision=lambda state: accounts.store_credentials(
-            state, account=account, connector=command.connector, fields=list(command.credentials)
-        ),
-        answer=call.keep(None),
-        request=call.request,
+    fields = list(command.credentials)
+    decided = await _decide(
+        call,
+        account,
+        lambda state: accounts.store_credentials(state, account=account, connector=command.connector, fields=fields),
     )
-    if command.connector in ports.venues.connectors():
-        await ports.venues.connect(account, command.connector)
-    return Outcome(result=None, position=decided.position)
+    if command.connector not in ports.venues.connectors():
+        return Outcome(result=None, position=decided.position)
+    await ports.venues.connect(account, command.connector)
+    return Outcome(result=None, position=await ports.log.position())  # behind the first balances that it told
 
 
 async def remove_credentials(command: RemoveCredentials, call: Call) -> Outcome:
     """Disconnect and shred; an account that has none is left as it is."""
-    decided = await decide(
-        call.ports.log,
-        call.origin,
-        stream=stream_of(command.account),
-        new=NEW,
-        evolve=evolve,
-        decision=lambda state: accounts.remove_credentials(state, account=command.account, connector=command.connector),
-        answer=call.keep(None),
-        request=call.request,
+    decided = await _decide(
+        call,
+        command.account,
+        lambda state: accounts.remove_credentials(state, account=command.account, connector=command.connector),
     )
     if decided.events:
         await forget(call.ports, command.account, command.connector)
     return Outcome(result=None, position=decided.position)
+
+
+async def _decide(call: Call, account: str, decision: Callable[[Account], list[Event]]) -> Decided:
+    return await decide(
+        call.ports.log,
+        call.origin,
+        stream=stream_of(account),
+        new=NEW,
+        evolve=evolve,
+        decision=decision,
+        answer=call.keep(None),
+        request=call.request,
+    )
 
 
 async def forget(

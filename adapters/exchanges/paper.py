@@ -27,6 +27,8 @@ from domain.values import OrderType, PositionMode
 
 logger = structlog.get_logger()
 
+_RECORD_SECONDS = 5
+
 _RECORDED_SECONDS = 3.0
 
 
@@ -151,6 +153,14 @@ class PaperExchange:
         if report is None:
             raise Unavailable(f"Account '{account}' is not connected to {self.name}")
         return report
+
+    async def _recorded(self, reports: Sequence[AccountReport]) -> None:
+        """Tell reports and wait until they are recorded. Raises `Unavailable` when that takes too long."""
+        try:
+            async with asyncio.timeout(_RECORD_SECONDS):
+                await asyncio.gather(*(self._sink(report) for report in reports))
+        except TimeoutError as late:
+            raise Unavailable(f"What {self.name} told is not recorded yet: the event log does not take it") from late
 
     def _tell(self, reports: Sequence[AccountReport]) -> None:
         for report in reports:
