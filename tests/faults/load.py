@@ -153,9 +153,7 @@ class Traders:
                 "trading_pair": pair,
                 "trade_type": side,
                 "amount": str(amount),
-                "order_type": "MARKET"
-                if price is None
-                else pick.choice(["LIMIT", "LIMIT_MAKER"][: 1 + (kind == "far")]),
+                "order_type": "MARKET" if price is None else pick.choice(["LIMIT", "LIMIT", "LIMIT_MAKER"]),
                 "price": None if price is None else str(price),
                 "position_action": "OPEN",
             },
