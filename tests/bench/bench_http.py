@@ -2,7 +2,8 @@
 
 The bounds are measured in the same run, in turns: the same web application over the eventsourcing library's recorder,
 which commits once per order, and over a stub of a log. *Recorded* is the route with a venue that never says a word;
-*traded* is all of it, the paper venue and the recording of what it says included, in the same process.
+*traded* has the paper venue and the recording of what it says in the same process; *everything* the views and the seals
+too, as one server that runs alone.
 """
 
 import asyncio
@@ -55,7 +56,13 @@ async def main() -> bool:
             for name, (behind, venue, count) in SERVERS.items()
         }
         rounds = [{name: await measured(load(ports[name])) for name in SERVERS} for _ in range(ROUNDS)]
-    return show(f"Orders over HTTP by {CLIENTS} clients at once, each durable before its answer", table(rounds))
+    # Apart, on a log of its own: its views and seals go on being made when its turn is over.
+    async with fresh_database() as url, served("everything", "paper", url) as port:
+        whole = [await measured(load([port])) for _ in range(ROUNDS)]
+    return show(
+        f"Orders over HTTP by {CLIENTS} clients at once, each durable before its answer",
+        [*table(rounds), *table_of_the_whole(whole)],
+    )
 
 
 def load(ports: list[int]) -> Load:
@@ -84,6 +91,16 @@ def table(rounds: list[dict[str, Figures]]) -> list[Row]:
         nearly_all = median(one[name].p99_ms for one in rounds)
         rows.append(at_most(f"{name}, 99 % are answered within", nearly_all, P99_MS, "ms"))
     return rows
+
+
+def table_of_the_whole(rounds: list[Figures]) -> list[Row]:
+    """Return the rows of a server that runs everything."""
+    return [
+        Row(name="everything in one process", figure=median(one.per_second for one in rounds), unit="/s"),
+        at_most(
+            "everything in one process, 99 % are answered within", median(one.p99_ms for one in rounds), P99_MS, "ms"
+        ),
+    ]
 
 
 if __name__ == "__main__":

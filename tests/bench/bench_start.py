@@ -14,6 +14,7 @@ from time import perf_counter
 
 import msgspec
 
+from tests.bench.load import is_ready
 from tests.bench.table import Row, at_most, show
 
 RUNS = 5
@@ -92,18 +93,6 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
-
-
-async def is_ready(port: int) -> bool:
-    """Ask whether the server is ready; it does not listen at first."""
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionRefusedError:
-        return False
-    writer.write(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    answer = await reader.read()
-    writer.close()
-    return answer.startswith(b"HTTP/1.1 200 ")
 
 
 def weight(process_id: int) -> tuple[float, float]:

@@ -126,6 +126,18 @@ async def measured(load: Load) -> Figures:
     return msgspec.json.decode(output, type=Figures)
 
 
+async def is_ready(port: int) -> bool:
+    """Ask whether the server is ready; it does not listen at first."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.write(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return answer.startswith(b"HTTP/1.1 200 ")
+
+
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         figures = runner.run(run(msgspec.json.decode(sys.argv[1], type=Load)))

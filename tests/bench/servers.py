@@ -1,7 +1,8 @@
 """Servers for `bench_http`, each a process of its own that serves `POST /trading/orders` in one of several ways.
 
 All take the same request through the same web application. They differ in what stands behind it: our log or a stub of
-one, the paper venue or one that takes orders and never says a word, or the eventsourcing library's recorder.
+one, the paper venue or one that takes orders and never says a word, the eventsourcing library's recorder; or everything
+that one process runs, the views and the sealer included.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from adapters.asgi import build
-from adapters.bootstrap import WRITE, Sending, factories, now
+from adapters.bootstrap import WRITE, Sending, factories, now, server
 from adapters.event_store import PostgresLog
 from adapters.exchanges.paper_feed import RULES
 from adapters.exchanges.venues import ConnectedVenues
@@ -48,6 +49,7 @@ from domain.orders import OrderPlaced
 from domain.reports import AccountReport
 from domain.values import OrderType, PositionMode
 from tests.bench.library import library_recorder
+from tests.bench.load import is_ready
 from tests.bench.stub_log import StubLog
 from tests.fakes.checkpoints import MemoryCheckpoints
 from tests.fakes.lookup import ScanningLookup
@@ -60,8 +62,9 @@ LIBRARY_CONNECTIONS = 10
 ENVIRONMENT = {"PAPER_BALANCES": '{"paper": {"USDT": "1000000000000"}}'}
 """The settings of all servers. The account has enough for any number of orders."""
 
-Behind = Literal["log", "stub", "library"]
+Behind = Literal["log", "stub", "library", "everything"]
 Venue = Literal["paper", "mute"]
+_START_SECONDS = 30.0
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,16 +224,22 @@ async def serve(wanted: Wanted) -> None:
     """Serve on a free port, told on stderr, until stdin ends."""
     collect_rarely()
     settings = Settings.from_environment(ENVIRONMENT)
-    put_together = library if wanted.behind == "library" else nectar
+    match wanted.behind:
+        case "library":
+            put_together = library(wanted, settings)
+        case "everything":
+            put_together = server(settings, wanted.database_url, name="bench")
+        case "log" | "stub":
+            put_together = nectar(wanted, settings)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with put_together(wanted, settings) as app, web(app, listener):
+        async with put_together as app, web(app, listener):
             sys.stderr.write(f"{listener.getsockname()[1]}\n")
             await asyncio.to_thread(sys.stdin.read)
 
 
 @asynccontextmanager
 async def served(behind: Behind, venue: Venue, database_url: str) -> AsyncIterator[int]:
-    """Run a server in a process of its own, its log lines going nowhere, and give its port."""
+    """Run a server in a process of its own, its log lines going nowhere, and give its port once it is ready."""
     wanted = Wanted(behind=behind, venue=venue, database_url=database_url)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.bench.servers", msgspec.json.encode(wanted)),
@@ -244,7 +253,11 @@ async def served(behind: Behind, venue: Venue, database_url: str) -> AsyncIterat
         line = await process.stderr.readline()
         if not line.strip().isdigit():
             raise ChildProcessError(f"The server did not start: {(line + await process.stderr.read()).decode()}")
-        yield int(line)
+        port = int(line)
+        async with asyncio.timeout(_START_SECONDS):
+            while wanted.behind == "everything" and not await is_ready(port):
+                await asyncio.sleep(0.05)
+        yield port
     finally:
         process.stdin.close()
         await process.wait()
