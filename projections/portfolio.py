@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import msgspec
 
-from domain.accounts import AccountRemoved, CredentialsRemoved
 from domain.events import Recorded
 from domain.portfolio import Balance, BalancesObserved
 from projections.view import Connection, View, put, text
@@ -73,36 +72,13 @@ def on_the_wire(balances: Sequence[Balance]) -> str:
 
 
 async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
-    """Take events into the tables: the last balances of each account and connector, and a snapshot for each time."""
-    latest: dict[tuple[str, str], BalancesObserved | None] = {}
-    removed: list[str] = []
-    seen: list[tuple[int, BalancesObserved]] = []
-    for recorded in events:
-        match recorded.event:
-            case BalancesObserved() as observed:
-                latest[observed.account, observed.connector] = observed
-                seen.append((recorded.position, observed))
-            case CredentialsRemoved(account=account, connector=connector):
-                latest[account, connector] = None
-            case AccountRemoved(account=account):
-                removed.append(account)
-                latest = {key: kept for key, kept in latest.items() if key[0] != account}
-    await _forget(connection, removed, [key for key, kept in latest.items() if kept is None])
-    if kept := [observed for observed in latest.values() if observed is not None]:
-        await _put_holdings(connection, kept)
-    if seen:
-        await _put_snapshots(connection, seen)
+    """Take events into the tables: the last balances of each account and connector, and a snapshot for each time.
 
-
-async def _forget(connection: Connection, accounts: Sequence[str], pairs: Sequence[tuple[str, str]]) -> None:
-    if accounts:
-        await connection.execute("delete from holdings where account = any(%s)", [accounts])
-    if pairs:
-        await connection.execute(
-            "delete from holdings h using unnest(%s::text[], %s::text[]) as gone (account, connector)"
-            " where h.account = gone.account and h.connector = gone.connector",
-            [[account for account, _ in pairs], [connector for _, connector in pairs]],
-        )
+    Balances outlive an account and its credentials: they are at the venue, and connected again it goes on with them.
+    """
+    observed = [(each.position, each.event) for each in events if isinstance(each.event, BalancesObserved)]
+    await _put_holdings(connection, list({(event.account, event.connector): event for _, event in observed}.values()))
+    await _put_snapshots(connection, observed)
 
 
 async def _put_holdings(connection: Connection, latest: Sequence[BalancesObserved]) -> None:
@@ -158,7 +134,7 @@ VIEW = View(
     name="portfolio",
     tables=_TABLES,
     indexes="",
-    handles=(BalancesObserved, CredentialsRemoved, AccountRemoved),
+    handles=(BalancesObserved,),
     apply=apply,
 )
 
