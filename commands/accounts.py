@@ -56,16 +56,18 @@ class RemoveCredentials(Command, frozen=True, kw_only=True):
 async def add(command: AddAccount, call: Call) -> Outcome:
     """Add the account."""
     check_name("account", command.account)
-    decided = await _decide(call, command.account, lambda state: accounts.add(state, account=command.account))
-    call.ports.venues.admit(command.account)
-    return Outcome(result=None, position=decided.position)
+    async with call.ports.turns(command.account):
+        decided = await _decide(call, command.account, lambda state: accounts.add(state, account=command.account))
+        call.ports.venues.admit(command.account)
+        return Outcome(result=None, position=decided.position)
 
 
 async def remove(command: RemoveAccount, call: Call) -> Outcome:
     """Remove the account; its connections end and the vault forgets it."""
-    decided = await _decide(call, command.account, lambda state: accounts.remove(state, account=command.account))
-    await forget(call.ports, command.account)
-    return Outcome(result=None, position=decided.position)
+    async with call.ports.turns(command.account):
+        decided = await _decide(call, command.account, lambda state: accounts.remove(state, account=command.account))
+        await forget(call.ports, command.account)
+        return Outcome(result=None, position=decided.position)
 
 
 async def store_credentials(command: StoreCredentials, call: Call) -> Outcome:
@@ -76,32 +78,36 @@ async def store_credentials(command: StoreCredentials, call: Call) -> Outcome:
     """
     ports = call.ports
     account = check_name("account", command.account)
-    if account not in ports.venues.accounts():
-        raise Invalid(f"Account '{account}' not found")
-    ports.venues.check_credentials(command.connector, command.credentials)
-    await ports.vault.store(account, command.connector, command.credentials)
-    fields = list(command.credentials)
-    decided = await _decide(
-        call,
-        account,
-        lambda state: accounts.store_credentials(state, account=account, connector=command.connector, fields=fields),
-    )
-    if command.connector not in ports.venues.connectors():
-        return Outcome(result=None, position=decided.position)
-    await ports.venues.connect(account, command.connector)
-    return Outcome(result=None, position=await ports.log.position())  # behind the first balances that it told
+    async with call.ports.turns(account):
+        if account not in ports.venues.accounts():
+            raise Invalid(f"Account '{account}' not found")
+        ports.venues.check_credentials(command.connector, command.credentials)
+        await ports.vault.store(account, command.connector, command.credentials)
+        fields = list(command.credentials)
+        decided = await _decide(
+            call,
+            account,
+            lambda state: accounts.store_credentials(
+                state, account=account, connector=command.connector, fields=fields
+            ),
+        )
+        if command.connector not in ports.venues.connectors():
+            return Outcome(result=None, position=decided.position)
+        await ports.venues.connect(account, command.connector)
+        return Outcome(result=None, position=await ports.log.position())  # behind the first balances that it told
 
 
 async def remove_credentials(command: RemoveCredentials, call: Call) -> Outcome:
     """Disconnect and shred; an account that has none is left as it is."""
-    decided = await _decide(
-        call,
-        command.account,
-        lambda state: accounts.remove_credentials(state, account=command.account, connector=command.connector),
-    )
-    if decided.events:
-        await forget(call.ports, command.account, command.connector)
-    return Outcome(result=None, position=decided.position)
+    async with call.ports.turns(command.account):
+        decided = await _decide(
+            call,
+            command.account,
+            lambda state: accounts.remove_credentials(state, account=command.account, connector=command.connector),
+        )
+        if decided.events:
+            await forget(call.ports, command.account, command.connector)
+        return Outcome(result=None, position=decided.position)
 
 
 async def _decide(call: Call, account: str, decision: Callable[[Account], list[Event]]) -> Decided:

@@ -1,10 +1,12 @@
 """What commands need of the outside. Adapters fill these; tests fill them with fakes that pass the same suites."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -280,6 +282,25 @@ Spawn = Callable[[Coroutine[object, object, None]], None]
 """Runs something beside the caller, in a task group that the composition root owns and waits for."""
 
 
+class Turns:
+    """One lock for each account, for as long as somebody holds it or waits for it.
+
+    What changes an account, and what has to follow from it at the venues and in the vault, is one turn: what somebody
+    read of an account before a change is not acted upon after it.
+    """
+
+    def __init__(self) -> None:
+        """Begin with no lock."""
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def __call__(self, account: str) -> asyncio.Lock:
+        """Return an account's lock."""
+        lock = self._locks.get(account)
+        if lock is None:
+            lock = self._locks[account] = asyncio.Lock()
+        return lock
+
+
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """All that handlers and processes reach the outside by.
 
@@ -297,3 +318,4 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     spawn: Spawn
     server: str
     banned: frozenset[str] = frozenset()
+    turns: Turns = msgspec.field(default_factory=Turns)

@@ -27,8 +27,16 @@ async def connect_all(bus: Bus) -> None:
 
 async def reconnect(ports: Ports) -> None:
     """Try again the connections that could not be made so far."""
-    for name, account in (await ports.lookup.accounts()).items():
-        await _connect(ports, name, account)
+    for name in await ports.lookup.accounts():
+        async with ports.turns(name):
+            account = await _account(ports, name)
+            if account.exists:
+                await _connect(ports, name, account)
+
+
+async def _account(ports: Ports, name: str) -> Account:
+    stream = stream_of(name)
+    return fold(NEW, evolve, (await ports.log.read([stream]))[stream])
 
 
 async def _connect(ports: Ports, name: str, account: Account) -> None:
@@ -47,18 +55,19 @@ async def _connect(ports: Ports, name: str, account: Account) -> None:
 async def _follow(recorded: Recorded, ports: Ports) -> None:
     """Bring one account's connections and vault to what its stream says now.
 
-    What was stored in the vault after the event stays: a handler stores first and appends then, so that its own event
-    may not be in the stream yet.
+    What was stored in the vault after the event stays: a handler, maybe on another server, stores first and appends
+    then, so that its own event may not be in the stream yet.
     """
     name = recorded.stream.removeprefix(stream_of(""))
-    account = fold(NEW, evolve, (await ports.log.read([recorded.stream]))[recorded.stream])
-    if not account.exists:
-        await forget(ports, name, stored_before=recorded.recorded_at)
-        return
-    await _connect(ports, name, account)
-    for connector in ports.venues.connectors():
-        if connector not in account.connectors:
-            await forget(ports, name, connector, stored_before=recorded.recorded_at)
+    async with ports.turns(name):
+        account = await _account(ports, name)
+        if not account.exists:
+            await forget(ports, name, stored_before=recorded.recorded_at)
+            return
+        await _connect(ports, name, account)
+        for connector in ports.venues.connectors():
+            if connector not in account.connectors:
+                await forget(ports, name, connector, stored_before=recorded.recorded_at)
 
 
 ACCOUNTS = Process(name="accounts", types=[event.__name__ for event in EVENTS], step=_follow)
