@@ -83,3 +83,40 @@ def test_a_terminal_gets_text():
     [line] = logged("logger.info('command_done', position=7)", terminal=True)
     assert not line.startswith("{")
     assert "command_done" in line
+
+
+def test_lines_come_in_order_and_none_is_left_behind_whoever_wrote_them():
+    lines = logged(
+        "import asyncio\n"
+        "async def work():\n"
+        "    logger.info('first'); logger.info('second')\n"
+        "    await asyncio.sleep(0)\n"
+        "    await asyncio.to_thread(logger.info, 'third')\n"
+        "    logger.info('fourth')\n"
+        "asyncio.run(work())\n"
+        "logger.info('fifth')"
+    )
+    assert [msgspec.json.decode(line)["event"] for line in lines] == ["first", "second", "third", "fourth", "fifth"]
+
+
+def test_the_lines_of_one_turn_of_the_loop_are_written_together():
+    script = (
+        "import asyncio, sys\n"
+        "class Counting:\n"
+        "    def __init__(self, file): self.file, self.writes = file, 0\n"
+        "    def write(self, data): self.writes += 1; return self.file.write(data)\n"
+        "    def flush(self): self.file.flush()\n"
+        "class Out:\n"
+        "    buffer = Counting(sys.stdout.buffer)\n"
+        "    def isatty(self): return False\n"
+        "    def flush(self): pass\n"
+        "sys.stdout = Out()\n"
+        "import structlog\nfrom adapters.logging import configure\nconfigure('info')\nlogger = structlog.get_logger()\n"
+        "async def work():\n"
+        "    for n in range(100): logger.info('said', n=n)\n"
+        "asyncio.run(work())\n"
+        "sys.stderr.write(str(Out.buffer.writes))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == "1"
+    assert len(done.stdout.splitlines()) == 100
