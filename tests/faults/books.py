@@ -1,6 +1,7 @@
 """Compare what a server answers with its log, and its log with what must be true."""
 
 import httpx
+import psycopg
 
 from tests.contract.serving import Nectar, until
 from tests.faults.ledger import Ledger
@@ -25,8 +26,18 @@ def prepare(server: Nectar) -> None:
 
 
 def settle(server: Nectar) -> None:
-    """Wait until every order has an outcome."""
-    until(lambda: not Ledger(database_of(server)).unanswered)
+    """Wait until every order has an outcome, and every cancel an answer."""
+    until(lambda: _is_settled(server), 40)
+
+
+def _is_settled(server: Nectar) -> bool:
+    with psycopg.connect(database_of(server)) as connection:
+        waiting = connection.execute(
+            "select from read.checkpoints where position < (select max(position) from log.events) union all"
+            " select from read.orders where state in ('placed', 'unknown')"
+            " or state = 'accepted' and cancel_requested_at is not null"
+        ).fetchall()
+    return not waiting
 
 
 def check_books(server: Nectar, traders: Traders) -> Ledger:

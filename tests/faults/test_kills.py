@@ -4,8 +4,6 @@ import subprocess
 import sys
 from contextlib import AsyncExitStack
 
-import psycopg
-
 from adapters import database
 from adapters.event_store import PostgresLog
 from adapters.settings import Settings
@@ -13,8 +11,8 @@ from domain.orders import OrderCanceled, OrderFailed, OrderFilled, OrderRejected
 from projections.replay import replay_into
 from projections.view import SCHEMA, connect, dump
 from projections.views import VIEWS
-from tests.contract.serving import Nectar, until
-from tests.faults.books import check_books, database_of, prepare, settle
+from tests.contract.serving import Nectar
+from tests.faults.books import check_books, prepare, settle
 from tests.faults.conftest import Make
 from tests.faults.load import Traders
 
@@ -42,16 +40,10 @@ async def test_ten_kills_under_load_lose_nothing_and_repeat_nothing(nectar: Make
     assert {OrderFilled, OrderRejected, OrderCanceled, OrderFailed} <= {type(each.event) for each in ledger.events}
     assert {fill.is_maker for fill in ledger.of(OrderFilled)} == {True, False}
     assert len(ledger.open) > KILLS
-    until(lambda: _views_have_seen(server, len(ledger.events)))
+    settle(server)
     server.stop()
     await _check_views(server)
     assert _run(server, "audit", "verify") == 0
-
-
-def _views_have_seen(server: Nectar, position: int) -> bool:
-    with psycopg.connect(database_of(server)) as connection:
-        (slowest,) = connection.execute("select min(position) from read.checkpoints").fetchone() or (0,)
-    return bool(slowest >= position)
 
 
 async def _check_views(server: Nectar) -> None:

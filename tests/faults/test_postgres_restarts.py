@@ -9,9 +9,8 @@ import pytest
 
 from tests.cluster import Cluster, cluster
 from tests.contract.serving import Nectar, until
-from tests.faults.books import check_books, database_of, prepare
+from tests.faults.books import check_books, database_of, prepare, settle
 from tests.faults.conftest import Make
-from tests.faults.ledger import Ledger
 from tests.faults.load import Traders
 
 PATIENCE_SECONDS = 6.0
@@ -87,7 +86,7 @@ def _check_all_goes_on(server: Nectar) -> None:
     with server.client() as client:
         client.post("/accounts/add-account", params={"account_name": "third"}).raise_for_status()
     # An order that was committed although its caller heard that this is not known is asked for a while later.
-    until(lambda: not Ledger(database_of(server)).unanswered, 40)
+    settle(server)
     until(lambda: _laggards(server) == [])
     until(server.is_ready)
 

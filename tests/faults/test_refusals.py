@@ -27,14 +27,15 @@ def taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_second_server_on_the_data_folder_is_refused_and_the_first_one_stays(nectar: Make):
-    first = nectar().start()
-    second = Nectar(first.data, {**first.environment})
+def test_data_that_are_in_use_or_made_with_another_password_are_refused(nectar: Make):
+    first = nectar(CONFIG_PASSWORD="right").start()
+    second = Nectar(first.data, {**first.environment, "CONFIG_PASSWORD": "wrong"})
     message = refused(second)
     assert "Another server (process" in message
     assert str(first.data) in message
     assert first.is_ready()
     first.stop()
+    assert "CONFIG_PASSWORD does not open the vault" in refused(second)
 
 
 def test_a_taken_port_is_refused_before_anything_is_started(nectar: Make):
@@ -42,17 +43,6 @@ def test_a_taken_port_is_refused_before_anything_is_started(nectar: Make):
     with taken_port() as server.port:
         assert f"127.0.0.1:{server.port}' cannot be listened on" in refused(server)
     assert not (server.data / "postgres").exists()
-
-
-def test_another_config_password_is_refused_on_data_that_were_made_with_one(nectar: Make):
-    server = nectar(CONFIG_PASSWORD="right")
-    server.start()
-    server.stop()
-    server.environment["CONFIG_PASSWORD"] = "wrong"
-    assert "CONFIG_PASSWORD does not open the vault" in refused(server)
-    server.environment["CONFIG_PASSWORD"] = "right"
-    server.start()
-    server.stop()
 
 
 @pytest.mark.parametrize(

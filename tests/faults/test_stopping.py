@@ -4,8 +4,6 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from adapters.private_postgres import ground
 from tests.contract.serving import until
 from tests.contract.trading import order
@@ -34,28 +32,22 @@ def processes_of(data: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_stops_everything_under_load_and_the_next_start_goes_on(nectar: Make, how: signal.Signals):
+async def test_a_signal_stops_everything_under_load_and_the_next_start_goes_on(nectar: Make):
     server = nectar(BROKER_HOST="").start()
     traders = Traders(server.url)
     prepare(server)
-    assert len(processes_of(server.data)) > 1
-    async with traders.trading():
-        await traders.answered(100)
-        began = time.monotonic()
-        assert server.end(how) == 0
-    assert time.monotonic() - began < STOP_SECONDS
-    assert processes_of(server.data) == []
-    assert {refused.status for refused in traders.refused} <= {503}
-    server.start()
-    check_books(server, traders)
-
-
-def test_what_a_kill_leaves_running_is_taken_over_by_the_next_start(nectar: Make):
-    server = nectar(BROKER_HOST="").start()
+    for how in (signal.SIGINT, signal.SIGTERM):
+        async with traders.trading():
+            await traders.answered(100)
+            began = time.monotonic()
+            assert server.end(how) == 0
+        assert time.monotonic() - began < STOP_SECONDS
+        assert processes_of(server.data) == []
+        assert {refused.status for refused in traders.refused} <= {503}
+        server.start()
+        check_books(server, traders)
     server.kill()
-    left = processes_of(server.data)
-    assert any("postgres" in command for command in left)
+    assert any("postgres" in left for left in processes_of(server.data))
     server.start()
     assert server.end(signal.SIGTERM) == 0
     assert processes_of(server.data) == []
