@@ -5,6 +5,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from adapters.event_store import PostgresLog
+from adapters.garbage import collect_rarely
 from adapters.migrations import migrate
 from domain.errors import NotFound
 from projections.replay import rebuild
@@ -30,6 +31,7 @@ def chosen(name: str) -> list[View]:
 async def rebuild_command(database_url: str, name: str) -> int:
     """Build a view anew, or all, while the old ones serve, and print how it goes."""
     views = chosen(name)
+    collect_rarely()
     console = Console()
     await migrate(database_url)
     columns = (

@@ -14,7 +14,7 @@ from projections.view import Connection, View
 
 _TABLES = """
     create table audit (
-        position       bigint      primary key,
+        position       bigint      not null,
         type           text        not null,
         actor          text        not null,
         correlation_id uuid        not null,
@@ -23,6 +23,7 @@ _TABLES = """
 """
 
 _INDEXES = """
+    alter table audit add primary key (position);
     create index on audit (type, position);
     create index on audit (actor, position);
     create index on audit (correlation_id, position);

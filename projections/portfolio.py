@@ -8,7 +8,7 @@ import msgspec
 
 from domain.events import Recorded
 from domain.portfolio import Balance, BalancesObserved
-from projections.view import Connection, View, put, text
+from projections.view import Connection, View, add, put, text
 
 _TABLES = """
     create table holdings (
@@ -29,8 +29,7 @@ _TABLES = """
         connector   text        not null,
         observed_at timestamptz not null,
         position    bigint      not null,
-        wire        text        not null,
-        primary key (account, connector, observed_at, position)
+        wire        text        not null
     );
     create table snapshot_series (
         account   text   not null,
@@ -39,6 +38,19 @@ _TABLES = """
         primary key (account, connector)
     );
 """
+
+
+_INDEXES = """
+    alter table snapshots add primary key (account, connector, observed_at, position);
+"""
+
+
+class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    account: str
+    connector: str
+    observed_at: datetime
+    position: int
+    wire: str
 
 
 class TokenItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,17 +119,17 @@ async def _put_holdings(connection: Connection, latest: Sequence[BalancesObserve
 
 
 async def _put_snapshots(connection: Connection, seen: Sequence[tuple[int, BalancesObserved]]) -> None:
-    await put(
+    await add(
         connection,
         "snapshots",
         [
-            {
-                "account": observed.account,
-                "connector": observed.connector,
-                "observed_at": observed.observed_at,
-                "position": position,
-                "wire": on_the_wire(observed.balances),
-            }
+            _Snapshot(
+                account=observed.account,
+                connector=observed.connector,
+                observed_at=observed.observed_at,
+                position=position,
+                wire=on_the_wire(observed.balances),
+            )
             for position, observed in seen
         ],
     )
@@ -133,7 +145,7 @@ async def _put_snapshots(connection: Connection, seen: Sequence[tuple[int, Balan
 VIEW = View(
     name="portfolio",
     tables=_TABLES,
-    indexes="",
+    indexes=_INDEXES,
     handles=(BalancesObserved,),
     apply=apply,
 )

@@ -11,7 +11,7 @@ from domain.positions import FundingPaid, LeverageSet, PositionModeSet, Position
 from domain.values import PositionMode, PositionSide
 from projections import paging
 from projections.paging import Listing
-from projections.view import Connection, View, put
+from projections.view import Connection, View, add, put
 
 _TABLES = """
     create table positions (
@@ -41,7 +41,7 @@ _TABLES = """
         primary key (account, connector)
     );
     create table funding_payments (
-        position     bigint      primary key,
+        position     bigint      not null,
         account      text        not null,
         connector    text        not null,
         trading_pair text        not null,
@@ -60,6 +60,7 @@ _TABLES = """
 """
 
 _INDEXES = """
+    alter table funding_payments add primary key (position);
     create index on funding_payments (at, position);
     create index on funding_payments (account, connector, trading_pair, at, position);
 """
@@ -173,7 +174,7 @@ async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
             "on conflict (account, connector) do update set mode = excluded.mode",
         )
     if paid:
-        await put(connection, "funding_payments", paid)
+        await add(connection, "funding_payments", paid)
         counts = [((row.account, row.connector, row.trading_pair), 1) for row in paid]
         await paging.add(connection, "funding_payment_counts", ("account", "connector", "trading_pair"), counts)
 

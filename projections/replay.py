@@ -6,6 +6,7 @@ finds the checkpoint moved, and continues behind the new view.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -20,6 +21,7 @@ Told = Callable[[int, int, float], None]
 """Is told the position reached, the position where the log ends, and the rate in events per second."""
 
 _PAGE = 5_000
+_AHEAD = 2  # so many pages are read before the slowest view has taken them
 _NEAR = 1_000  # so few events are caught up with while the checkpoint is held
 
 
@@ -93,30 +95,41 @@ async def _fill(
     *,
     upto: int | datetime | None = None,
 ) -> int:
-    # Reads the next page while one is applied; views on connections of their own are applied beside each other.
+    # Pages are read ahead, and views on connections of their own take them each at its own pace: while Postgres works
+    # for one of them, this process works for another.
     by_connection: dict[Connection, list[View]] = {}
     for view, connection in building:
         by_connection.setdefault(connection, []).append(view)
     clock = asyncio.get_running_loop().time
     started, first, total = clock(), after, await source.position()
-    page = _cut(await source.page(after, _PAGE), upto)
-    while page:
-        last = page[-1].position
-        following = asyncio.create_task(source.page(last, _PAGE))
-        # Let all of them end before the first error is raised: a connection may not be closed under a statement.
-        done = await asyncio.gather(
-            *(_apply(c, views, page) for c, views in by_connection.items()), following, return_exceptions=True
-        )
-        for error in done:
-            if isinstance(error, BaseException):
-                raise error
-        after = last
-        told(after, max(total, after), (after - first) / max(clock() - started, 1e-9))
-        page = _cut(following.result(), upto)
-    return after
+    taking: dict[Connection, asyncio.Task[None]] = {}
+    under_way: deque[tuple[int, list[asyncio.Task[None]]]] = deque()
+    try:
+        while True:
+            page = _cut(await source.page(after, _PAGE), upto)
+            if page:
+                after = page[-1].position
+                for connection, views in by_connection.items():
+                    taking[connection] = asyncio.create_task(_take(taking.get(connection), connection, views, page))
+                under_way.append((after, list(taking.values())))
+            while under_way and (len(under_way) > _AHEAD or not page):
+                reached, tasks = under_way.popleft()
+                await asyncio.gather(*tasks)
+                told(reached, max(total, reached), (reached - first) / max(clock() - started, 1e-9))
+            if not page:
+                return after
+    finally:
+        # None is left behind: a connection may not be closed under a statement.
+        for task in taking.values():
+            task.cancel()
+        await asyncio.gather(*taking.values(), return_exceptions=True)
 
 
-async def _apply(connection: Connection, views: Sequence[View], page: Sequence[Recorded]) -> None:
+async def _take(
+    before: asyncio.Task[None] | None, connection: Connection, views: Sequence[View], page: Sequence[Recorded]
+) -> None:
+    if before is not None:
+        await before
     async with connection.transaction():
         for view in views:
             if events := view.relevant(page, 0):

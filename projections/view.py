@@ -19,6 +19,8 @@ Connection = psycopg.AsyncConnection[Any]
 
 SCHEMA = "read"
 
+_MANY = 100
+
 Apply = Callable[[Connection, Sequence[Recorded]], Awaitable[None]]
 
 _CHECKPOINTS = """
@@ -50,9 +52,10 @@ class Source(Protocol):
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """Tables that are kept from the events they handle.
 
-    `tables` and `indexes` are DDL with unqualified names; a table's primary key stands in `tables`, because `apply`
-    needs it. `handles` names the events that `apply` is given, in position order; empty means every event. `revision`
-    goes up when `apply` changes in what it writes: the view is then built anew, as it is when its DDL changes.
+    `tables` and `indexes` are DDL with unqualified names; a key that `apply` needs stands in `tables`, everything else
+    is added to the filled tables. `handles` names the events that `apply` is given, in position order; empty means
+    every event. `revision` goes up when `apply` changes in what it writes: the view is then built anew, as it is when
+    its DDL changes.
     """
 
     name: str
@@ -77,7 +80,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         """Return the events above position `after` that this view handles."""
         if not self.handles:
             return [e for e in events if e.position > after]
-        return [e for e in events if isinstance(e.event, self.handles) and e.position > after]
+        return [e for e in events if type(e.event) in self.handles and e.position > after]
 
 
 class Moved(Exception):
@@ -134,6 +137,20 @@ async def make_tables(connection: Connection, views: Sequence[View]) -> None:
     """Create the empty tables of views in the connection's schema."""
     for view in views:
         await connection.execute(view.tables.encode())
+
+
+async def add(connection: Connection, table: LiteralString, rows: Sequence[msgspec.Struct]) -> None:
+    """Insert rows that are not there yet, structs with the names of the table's columns.
+
+    Many go by COPY, which costs Postgres a third of what JSON does; a few go faster in one statement.
+    """
+    if len(rows) < _MANY:
+        await put(connection, table, rows)
+        return
+    columns = ", ".join(rows[0].__struct_fields__)
+    async with connection.cursor() as cursor, cursor.copy(f"copy {table} ({columns}) from stdin".encode()) as copy:
+        for row in rows:
+            await copy.write_row(msgspec.structs.astuple(row))
 
 
 async def put(

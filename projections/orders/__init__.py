@@ -2,15 +2,19 @@
 
 # ruff: noqa: S608 - queries are put together from constants of this file
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, LiteralString
 
 from domain import orders
-from domain.events import Recorded
+from domain.events import Event, Recorded
 from domain.orders import (
+    CancelRejected,
     CancelRequested,
+    OrderAccepted,
+    OrderCanceled,
     OrderExpired,
     OrderFailed,
     OrderFilled,
@@ -24,7 +28,7 @@ from projections import paging
 from projections.orders.rows import OrderItem, OrderRow, Row, TradeItem, TradeRow, loaded, order_row, trade_row
 from projections.orders.tables import INDEXES, TABLES
 from projections.paging import Listing
-from projections.view import Connection, View, put
+from projections.view import Connection, View, add, put
 
 __all__ = ["OPEN_ORDERS", "ORDERS", "TRADES", "VIEW", "OrderItem", "TradeItem"]
 
@@ -64,12 +68,16 @@ def _take(row: Row, recorded: Recorded) -> None:
         row.cancel_requested_at = None
 
 
-_SEEN_AT = ("filled_at", "accepted_at", "rejected_at", "canceled_at", "expired_at", "observed_at")
-
-
-def _seen_at(recorded: Recorded) -> datetime | None:
-    # The venue's own time of what it told.
-    return next((at for name in _SEEN_AT if (at := getattr(recorded.event, name, None)) is not None), None)
+_SEEN_AT: dict[type[Event], Callable[[Any], datetime]] = {
+    OrderAccepted: attrgetter("accepted_at"),
+    OrderRejected: attrgetter("rejected_at"),
+    OrderFilled: attrgetter("filled_at"),
+    CancelRejected: attrgetter("rejected_at"),
+    OrderCanceled: attrgetter("canceled_at"),
+    OrderExpired: attrgetter("expired_at"),
+    OrderObserved: attrgetter("observed_at"),
+}
+"""Where the events that a venue told have its own time."""
 
 
 async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
@@ -77,6 +85,7 @@ async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
     prefix = len(orders.stream_of(""))
     begun = {e.stream for e in events if e.version == 1}
     rows = await _load(connection, sorted({e.stream[prefix:] for e in events if e.stream not in begun}))
+    known = set(rows)
     counts = [(row.counted, -1) for row in rows.values()]
     trades: list[TradeRow] = []
     seen: dict[tuple[str, str], datetime] = {}
@@ -84,19 +93,23 @@ async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
         order_id = recorded.stream[prefix:]
         event = recorded.event
         if isinstance(event, OrderPlaced | OrderObserved):
-            rows[order_id] = _new(order_id, recorded, event)
+            row = rows[order_id] = _new(order_id, recorded, event)
         else:
-            _take(rows[order_id], recorded)
+            row = rows[order_id]
+            _take(row, recorded)
             if isinstance(event, OrderFilled):
-                trades.append(trade_row(rows[order_id], recorded.position, event))
-        if (at := _seen_at(recorded)) is not None:
-            key = rows[order_id].state.account, rows[order_id].state.connector
+                trades.append(trade_row(row, recorded.position, event))
+        if (told_at := _SEEN_AT.get(type(event))) is not None:
+            at, key = told_at(event), (row.state.account, row.state.connector)
             seen[key] = max(at, seen.get(key, at))
-    await put(connection, "orders", [order_row(row) for row in rows.values()], _CHANGED)
+    if known:
+        await put(connection, "orders", [order_row(rows[order_id]) for order_id in known], _CHANGED)
+    if new := [order_row(row) for order_id, row in rows.items() if order_id not in known]:
+        await add(connection, "orders", new)
     counts += [(row.counted, 1) for row in rows.values()]
     await paging.add(connection, "order_counts", ("account", "connector", "trading_pair", "status"), counts)
     if trades:
-        await put(connection, "trades", trades)
+        await add(connection, "trades", trades)
         counts = [((trade.account, trade.connector, trade.trading_pair, trade.side), 1) for trade in trades]
         await paging.add(connection, "trade_counts", ("account", "connector", "trading_pair", "side"), counts)
     if seen:

@@ -35,7 +35,7 @@ TABLES = """
         primary key (account, connector, trading_pair, status)
     );
     create table trades (
-        position      bigint      primary key,
+        position      bigint      not null,
         order_id      text        not null,
         trade_id      text        not null,
         account       text        not null,
@@ -66,11 +66,11 @@ TABLES = """
 """
 
 INDEXES = """
+    alter table trades add primary key (position);
     create index on orders (placed_at, position);
     create index on orders (account, connector, trading_pair, placed_at, position);
     create index on orders (status, placed_at, position);
     create index on orders (placed_at, position) where state in ('placed', 'unknown', 'accepted');
     create index on trades (filled_at, position);
     create index on trades (account, connector, trading_pair, filled_at, position);
-    create index on trades (order_id);
 """
