@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from domain.errors import Unavailable
+from domain.errors import Invalid, Unavailable
 from domain.values import Json
 
 _KEY_BYTES = 32
@@ -40,7 +40,7 @@ class WrongPassword(Exception):
         )
 
 
-class DamagedVault(Exception):
+class DamagedVault(Invalid):
     """Say that something in the vault was altered or moved since it was stored."""
 
 

@@ -7,7 +7,7 @@ import psycopg
 
 from tests.contract.serving import CREDENTIALS
 from tests.contract.trading import order
-from tests.faults.books import database_of, settle
+from tests.faults.books import database_of, prepare, settle
 from tests.faults.conftest import Make
 from tests.faults.ledger import Ledger
 
@@ -32,6 +32,21 @@ async def test_accounts_that_come_and_go_keep_their_books(nectar: Make):
         assert len(in_log) == ACCOUNTS + 2
         server.kill()
         server.start()
+
+
+def test_damaged_credentials_keep_their_own_account_out_until_they_are_added_again(nectar: Make):
+    server = nectar().start()
+    prepare(server)
+    with psycopg.connect(database_of(server)) as connection:
+        connection.execute("update vault.credentials set encrypted = sha256(encrypted) where account = 'second'")
+    server.stop()
+    server.start()
+    assert "were altered or moved" in server.output()
+    with server.client() as client:
+        assert client.post("/trading/orders", json=order()).status_code == 201
+        assert client.post("/trading/orders", json=order(account_name="second")).status_code == 400
+        client.post("/accounts/add-credential/second/paper", json={}).raise_for_status()
+        assert client.post("/trading/orders", json=order(account_name="second")).status_code == 201
 
 
 async def _come_and_go(client: httpx.AsyncClient, name: str) -> None:
