@@ -140,7 +140,7 @@ async def _load(connection: Connection, order_ids: Sequence[str]) -> dict[str, R
     return {row[0]: loaded(OrderRow(*row)) async for row in found}
 
 
-VIEW = View(name="orders", tables=TABLES, indexes=INDEXES, handles=orders.EVENTS, apply=apply)
+VIEW = View(name="orders", tables=TABLES, indexes=INDEXES, handles=orders.EVENTS, apply=apply, revision=2)
 
 ORDERS = Listing(table="orders", time="placed_at", counts="order_counts")
 TRADES = Listing(table="trades", time="filled_at", counts="trade_counts")

@@ -46,7 +46,10 @@ class OrderItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TradeItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A trade on the wire. `fee_paid` in `fee_currency`, negative for a rebate."""
+    """A trade on the wire. `fee_paid` in `fee_currency`, negative for a rebate.
+
+    A venue's trade ids are unique for a pair only, so `trade_id` begins with the order's id.
+    """
 
     trade_id: str
     order_id: str
@@ -173,7 +176,7 @@ def trade_on_the_wire(row: Row, trade: OrderFilled) -> str:
     """Return a trade as clients read it."""
     return _encode(
         TradeItem(
-            trade_id=trade.trade_id,
+            trade_id=f"{row.order_id}_{trade.trade_id}",
             order_id=row.order_id,
             account_name=row.state.account,
             connector_name=row.state.connector,

@@ -19,10 +19,10 @@ from projections.runner import Progress
 from read_api.controllers import CONTROLLERS
 from read_api.settle import Reads
 from tests.http.app import client_of
-from tests.projections.conftest import projecting, template
+from tests.projections.conftest import pool, projecting, template
 from tests.projections.given import Told, tell
 
-__all__ = ["template"]
+__all__ = ["pool", "template"]
 
 RULE = TradingRule(
     trading_pair="BTC-USDT",

@@ -169,7 +169,7 @@ async def test_a_trade_has_every_key_of_the_contract(server):
     answer = await server.ask("/trading/trades", {"trade_types": ["buy"], "trading_pairs": ["BTC-USDT"]})
     assert answer["data"] == [
         {
-            "trade_id": "t1",
+            "trade_id": "a_t1",
             "order_id": "a",
             "account_name": "master_account",
             "connector_name": "paper",
@@ -183,6 +183,13 @@ async def test_a_trade_has_every_key_of_the_contract(server):
         }
     ]
     assert (await server.ask("/trading/trades", {"trade_types": ["SELL"]}))["data"] == []
+
+
+async def test_trades_of_different_orders_with_one_id_at_their_venues_are_told_apart(server):
+    told = [filled("a", "7", "0.5", "100"), filled("b", "7", "0.5", "100")]
+    await server.told([*MASTER, placed("a"), placed("b", trading_pair="ETH-USDT"), *told])
+    answer = await server.ask("/trading/trades", {})
+    assert {trade["trade_id"] for trade in answer["data"]} == {"a_7", "b_7"}
 
 
 async def test_an_unknown_account_has_no_orders(server):

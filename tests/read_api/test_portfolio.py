@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from domain.portfolio import Balance
+from projections import portfolio
 from tests.projections.given import AT, account, balances, disconnected, removed
 
 TWO = [*account("master_account", "paper_perpetual", "paper"), *account("second", "paper")]
@@ -51,6 +52,24 @@ async def test_what_is_disconnected_or_banned_is_not_shown(server):
         "second": {},
     }
     assert (await server.ask("/portfolio/distribution", {}))["distribution"][0]["token"] == "NEW"
+
+
+async def test_a_banned_token_is_kept_but_counts_in_no_answer(server, pool):
+    spam = Balance(
+        token="SPAM", units=Decimal(9), available=Decimal(8), price=Decimal(2), value=Decimal(18), banned=True
+    )
+    await server.told([*TWO, balances({"USDT": "5", "SPAM": spam})])
+    assert (await state(server))["master_account"] == {"paper": [token("USDT", 5)]}
+    history = await server.ask("/portfolio/history", {})
+    assert [moment["state"] for moment in history["data"]] == [{"master_account": {"paper": [token("USDT", 5)]}}]
+    spread = await server.ask("/portfolio/distribution", {})
+    assert [entry["token"] for entry in spread["distribution"]] == ["USDT"]
+    for answer in (spread, await server.ask("/portfolio/accounts-distribution")):
+        assert answer["total_portfolio_value"] == 10.0
+    async with pool.connection() as connection:
+        kept = await portfolio.balances(connection, account="master_account", connector="paper")
+    assert kept is not None
+    assert spam in kept[0]
 
 
 async def test_a_refresh_is_asked_for_and_waited_for(server):
