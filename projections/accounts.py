@@ -5,7 +5,7 @@ from itertools import groupby
 
 from domain.accounts import AccountAdded, AccountRemoved, CredentialsRemoved, CredentialsStored
 from domain.events import Recorded
-from projections.view import Connection, View, put
+from projections.view import Changes, Connection, View
 
 AccountEvent = AccountAdded | AccountRemoved | CredentialsStored | CredentialsRemoved
 
@@ -23,11 +23,11 @@ _TABLES = """
 """
 
 
-async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
+async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
     """Take events into the tables: `position` is where an account was added, or a connector first connected to it."""
     kept: dict[str, tuple[int, dict[str, int]]] = {}
     changed = {e.event.account for e in events if isinstance(e.event, AccountEvent)}
-    for account, position, connector, connected in await _rows(connection, sorted(changed)):
+    for account, position, connector, connected in await changes.rows(_ROWS, [sorted(changed)]):
         connectors = kept.setdefault(account, (position, {}))[1]
         if connector is not None:
             connectors[connector] = connected
@@ -41,11 +41,12 @@ async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
                 kept[account][1].setdefault(connector, recorded.position)
             case CredentialsRemoved(account=account, connector=connector) if account in kept:
                 kept[account][1].pop(connector, None)
-    await connection.execute("delete from account_connectors where account = any(%s)", [sorted(changed)])
-    await connection.execute("delete from accounts where account = any(%s)", [sorted(changed)])
-    await put(connection, "accounts", [{"account": a, "position": position} for a, (position, _) in kept.items()])
-    await put(
-        connection,
+    await changes.write(
+        "account_connectors", "delete from account_connectors where account = any(%s)", [sorted(changed)]
+    )
+    await changes.write("accounts", "delete from accounts where account = any(%s)", [sorted(changed)])
+    await changes.put("accounts", [{"account": a, "position": position} for a, (position, _) in kept.items()])
+    await changes.put(
         "account_connectors",
         [
             {"account": account, "connector": connector, "position": position}
@@ -55,14 +56,10 @@ async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
     )
 
 
-async def _rows(connection: Connection, accounts: Sequence[str] | None) -> list[tuple[str, int, str | None, int]]:
-    cursor = await connection.execute(
-        "select a.account, a.position, c.connector, c.position from accounts a"
-        " left join account_connectors c using (account)"
-        " where %(accounts)s::text[] is null or a.account = any(%(accounts)s) order by a.position, c.position",
-        {"accounts": None if accounts is None else list(accounts)},
-    )
-    return await cursor.fetchall()
+_ROWS = (
+    "select a.account, a.position, c.connector, c.position from accounts a left join account_connectors c"
+    " using (account) where a.account = any(%s) order by a.position, c.position"
+)
 
 
 VIEW = View(
@@ -79,8 +76,12 @@ async def connectors(connection: Connection, accounts: Sequence[str] | None = No
 
     Of all accounts, or of those that are named and exist.
     """
-    rows = await _rows(connection, accounts)
+    found = await connection.execute(
+        "select a.account, c.connector from accounts a left join account_connectors c using (account)"
+        " where %(accounts)s::text[] is null or a.account = any(%(accounts)s) order by a.position, c.position",
+        {"accounts": None if accounts is None else list(accounts)},
+    )
     return {
-        account: [connector for _, _, connector, _ in group if connector is not None]
-        for account, group in groupby(rows, key=lambda row: row[0])
+        account: [connector for _, connector in group if connector is not None]
+        for account, group in groupby(await found.fetchall(), key=lambda row: row[0])
     }

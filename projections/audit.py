@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from domain.events import Recorded
-from projections.view import Connection, View
+from projections.view import Changes, Connection, View
 
 _TABLES = """
     create table audit (
@@ -31,9 +31,10 @@ _INDEXES = """
 """
 
 
-async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
+async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
     """Take a range of the log in, straight from its table."""
-    await connection.execute(
+    await changes.write(
+        "audit",
         "insert into audit (position, type, actor, correlation_id, recorded_at)"
         " select position, type, actor, correlation_id, recorded_at from log.events"
         " where shard = 0 and position between %s and %s order by position",

@@ -13,7 +13,7 @@ from typing import LiteralString
 
 import msgspec
 
-from projections.view import Connection, put
+from projections.view import Changes, Connection
 
 Key = tuple[datetime, int]
 """Where an item stands in a list: its time, and the position in the log that made it."""
@@ -79,27 +79,26 @@ async def page(
 
 
 async def add(
-    connection: Connection,
+    changes: Changes,
     counts: LiteralString,
     columns: Sequence[LiteralString],
-    changes: Iterable[tuple[tuple[str, ...], int]],
+    more: Iterable[tuple[tuple[str, ...], int]],
 ) -> None:
     """Add to a table of counts: key → how many more, or fewer. A count that comes to nothing leaves the table."""
     sums: Counter[tuple[str, ...]] = Counter()
-    for key, change in changes:
+    for key, change in more:
         sums[key] += change
     changed = sorted((key, change) for key, change in sums.items() if change)
     if not changed:
         return
     names = ", ".join(columns)
-    await put(
-        connection,
+    await changes.put(
         counts,
         [dict(zip(columns, key, strict=True)) | {"total": change} for key, change in changed],
         f"on conflict ({names}) do update set total = {counts}.total + excluded.total",
     )
     if any(change < 0 for _, change in changed):
-        await connection.execute(f"delete from {counts} where total = 0")
+        await changes.write(counts, f"delete from {counts} where total = 0")
 
 
 def _conditions(

@@ -8,7 +8,7 @@ import msgspec
 
 from domain.events import Recorded
 from domain.portfolio import Balance, BalancesObserved
-from projections.view import Connection, View, add, put, text
+from projections.view import Changes, Connection, View, text
 
 _TABLES = """
     create table holdings (
@@ -83,19 +83,18 @@ def on_the_wire(balances: Sequence[Balance]) -> str:
     ).decode()
 
 
-async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
+async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
     """Take events into the tables: the last balances of each account and connector, and a snapshot for each time.
 
     Balances outlive an account and its credentials: they are at the venue, and connected again it goes on with them.
     """
     observed = [(each.position, each.event) for each in events if isinstance(each.event, BalancesObserved)]
-    await _put_holdings(connection, list({(event.account, event.connector): event for _, event in observed}.values()))
-    await _put_snapshots(connection, observed)
+    await _put_holdings(changes, list({(event.account, event.connector): event for _, event in observed}.values()))
+    await _put_snapshots(changes, observed)
 
 
-async def _put_holdings(connection: Connection, latest: Sequence[BalancesObserved]) -> None:
-    await put(
-        connection,
+async def _put_holdings(changes: Changes, latest: Sequence[BalancesObserved]) -> None:
+    await changes.put(
         "holdings",
         [
             {
@@ -118,9 +117,8 @@ async def _put_holdings(connection: Connection, latest: Sequence[BalancesObserve
     )
 
 
-async def _put_snapshots(connection: Connection, seen: Sequence[tuple[int, BalancesObserved]]) -> None:
-    await add(
-        connection,
+async def _put_snapshots(changes: Changes, seen: Sequence[tuple[int, BalancesObserved]]) -> None:
+    await changes.add(
         "snapshots",
         [
             _Snapshot(
@@ -134,8 +132,7 @@ async def _put_snapshots(connection: Connection, seen: Sequence[tuple[int, Balan
         ],
     )
     first = {(observed.account, observed.connector): position for position, observed in reversed(seen)}
-    await put(
-        connection,
+    await changes.put(
         "snapshot_series",
         [{"account": a, "connector": connector, "position": position} for (a, connector), position in first.items()],
         "on conflict do nothing",

@@ -11,7 +11,7 @@ from domain.positions import FundingPaid, LeverageSet, PositionModeSet, Position
 from domain.values import PositionMode, PositionSide
 from projections import paging
 from projections.paging import Listing
-from projections.view import Connection, View, add, put
+from projections.view import Changes, Connection, View
 
 _TABLES = """
     create table positions (
@@ -132,7 +132,7 @@ def on_the_wire(position: int, paid: FundingPaid) -> str:
     ).decode()
 
 
-async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
+async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
     """Take events into the tables: the last word on each position, leverage and mode, and every funding payment."""
     positions: dict[tuple[str, str, str, str], Held] = {}
     leverages: dict[tuple[str, str, str], LeverageSet] = {}
@@ -149,8 +149,7 @@ async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
             case FundingPaid() as payment:
                 paid.append(_funding_row(recorded.position, payment))
     if positions:
-        await put(
-            connection,
+        await changes.put(
             "positions",
             list(positions.values()),
             "on conflict (account, connector, trading_pair, side) do update set amount = excluded.amount,"
@@ -158,25 +157,23 @@ async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
             " unrealized_pnl = excluded.unrealized_pnl, leverage = excluded.leverage,"
             " observed_at = excluded.observed_at",
         )
-        await connection.execute("delete from positions where amount = 0")
+        await changes.write("positions", "delete from positions where amount = 0")
     if leverages:
-        await put(
-            connection,
+        await changes.put(
             "leverages",
             list(leverages.values()),
             "on conflict (account, connector, trading_pair) do update set leverage = excluded.leverage",
         )
     if modes:
-        await put(
-            connection,
+        await changes.put(
             "position_modes",
             list(modes.values()),
             "on conflict (account, connector) do update set mode = excluded.mode",
         )
     if paid:
-        await add(connection, "funding_payments", paid)
+        await changes.add("funding_payments", paid)
         counts = [((row.account, row.connector, row.trading_pair), 1) for row in paid]
-        await paging.add(connection, "funding_payment_counts", ("account", "connector", "trading_pair"), counts)
+        await paging.add(changes, "funding_payment_counts", ("account", "connector", "trading_pair"), counts)
 
 
 def _held(seen: PositionObserved) -> Held:

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from domain.errors import Conflict
 from domain.events import Recorded
-from projections.view import SCHEMA, Connection, Source, View, connect, make_tables, prepare
+from projections.view import SCHEMA, Connection, Source, View, connect, make_tables, prepare, take
 
 Told = Callable[[int, int, float], None]
 """Is told the position reached, the position where the log ends, and the rate in events per second."""
@@ -131,9 +131,7 @@ async def _take(
     if before is not None:
         await before
     async with connection.transaction():
-        for view in views:
-            if events := view.relevant(page, 0):
-                await view.apply(connection, events)
+        await take(connection, views, page)
 
 
 def _cut(page: list[Recorded], upto: int | datetime | None) -> list[Recorded]:
@@ -159,8 +157,7 @@ async def _swap(connection: Connection, view: View, source: Source, reached: int
         total = await source.position()
         while reached < total:
             page = await source.page(reached, _PAGE)
-            if events := view.relevant(page, reached):
-                await view.apply(connection, events)
+            await take(connection, [view], page)
             reached = page[-1].position
         for table in sorted({*old_tables, *view.table_names}):
             await connection.execute(sql.SQL("drop table if exists {}.{}").format(live, sql.Identifier(table)))

@@ -17,7 +17,7 @@ import structlog
 from domain.errors import Conflict, Unavailable
 from domain.events import Recorded
 from projections.replay import rebuild
-from projections.view import Connection, Moved, Source, View, checkpoints, connect, move, prepare
+from projections.view import Connection, Moved, Source, View, checkpoints, connect, move, prepare, take
 
 __all__ = ["Progress", "Projector", "Source", "View"]
 
@@ -259,9 +259,7 @@ class Projector:
         last = batch[-1].position
         async with working.transaction():
             await move(working, views, self._at, last)
-            for view in views:
-                if events := view.relevant(batch, self._at[view.name]):
-                    await view.apply(working, events)
+            await take(working, views, batch, self._at)
         moved = {view.name: last for view in views}
         self._at.update(moved)
         self._progress.moved(moved)

@@ -21,8 +21,6 @@ SCHEMA = "read"
 
 _MANY = 100
 
-Apply = Callable[[Connection, Sequence[Recorded]], Awaitable[None]]
-
 _CHECKPOINTS = """
     create table if not exists read.checkpoints (
         view        text   primary key,
@@ -47,6 +45,66 @@ class Source(Protocol):
     def follow(self, after: int, *, limit: int = 1000, types: Sequence[str] = ()) -> AsyncIterator[list[Recorded]]:
         """Yield batches of events above position `after`, in order, for ever; waits where the log ends."""
         ...
+
+
+class Changes:
+    """What views write in one transaction, sent as few statements: a round trip costs more than what is done in it.
+
+    Statements that wait change different tables, so it does not matter which of them is executed first.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._waiting: dict[LiteralString, tuple[LiteralString, Sequence[object]]] = {}
+
+    async def rows(self, query: LiteralString, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """Return the rows of a query; what waits to be sent is not in them."""
+        return await (await self._connection.execute(query, values)).fetchall()
+
+    async def write(self, table: LiteralString, statement: LiteralString, values: Sequence[object] = ()) -> None:
+        """Have a statement executed that changes one table, behind those that change the same one."""
+        if table in self._waiting:
+            await self.send()
+        self._waiting[table] = statement, values
+
+    async def put(self, table: LiteralString, rows: Sequence[object], conflict: LiteralString = "") -> None:
+        """Insert rows, structs or dicts with the names of the table's columns; `conflict` is for those that are there.
+
+        They go as one JSON value: an array for each column costs four times as much here, and no less in Postgres.
+        """
+        statement: LiteralString = (
+            f"insert into {table} select * from json_populate_recordset(null::{table}, %s::json) {conflict}"  # noqa: S608
+        )
+        await self.write(table, statement, [msgspec.json.encode(rows).decode()])
+
+    async def add(self, table: LiteralString, rows: Sequence[msgspec.Struct]) -> None:
+        """Insert rows that are not there yet, structs with the names of the table's columns.
+
+        Many go by COPY, which costs Postgres a third of what JSON does; a few go with all the rest.
+        """
+        if len(rows) < _MANY:
+            await self.put(table, rows)
+            return
+        columns = ", ".join(rows[0].__struct_fields__)
+        query = f"copy {table} ({columns}) from stdin".encode()
+        async with self._connection.cursor() as cursor, cursor.copy(query) as copy:
+            for row in rows:
+                await copy.write_row(msgspec.structs.astuple(row))
+
+    async def send(self) -> None:
+        """Send what waits."""
+        if not self._waiting:
+            return
+        *others, (last, values) = self._waiting.values()
+        self._waiting = {}
+        query = last
+        if others:
+            named: list[LiteralString] = [f"c{n} as ({statement})" for n, (statement, _) in enumerate(others)]
+            query = "with " + ", ".join(named) + " " + last
+        await self._connection.execute(query, [value for _, given in others for value in given] + list(values))
+
+
+Apply = Callable[[Changes, Sequence[Recorded]], Awaitable[None]]
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,37 +191,21 @@ async def move(connection: Connection, views: Sequence[View], at: Mapping[str, i
         raise Moved
 
 
+async def take(
+    connection: Connection, views: Sequence[View], events: Sequence[Recorded], at: Mapping[str, int] | None = None
+) -> None:
+    """Take events into views that have seen the log up to a position, `at`, or nothing of these events."""
+    changes = Changes(connection)
+    for view in views:
+        if relevant := view.relevant(events, 0 if at is None else at[view.name]):
+            await view.apply(changes, relevant)
+    await changes.send()
+
+
 async def make_tables(connection: Connection, views: Sequence[View]) -> None:
     """Create the empty tables of views in the connection's schema."""
     for view in views:
         await connection.execute(view.tables.encode())
-
-
-async def add(connection: Connection, table: LiteralString, rows: Sequence[msgspec.Struct]) -> None:
-    """Insert rows that are not there yet, structs with the names of the table's columns.
-
-    Many go by COPY, which costs Postgres a third of what JSON does; a few go faster in one statement.
-    """
-    if len(rows) < _MANY:
-        await put(connection, table, rows)
-        return
-    columns = ", ".join(rows[0].__struct_fields__)
-    async with connection.cursor() as cursor, cursor.copy(f"copy {table} ({columns}) from stdin".encode()) as copy:
-        for row in rows:
-            await copy.write_row(msgspec.structs.astuple(row))
-
-
-async def put(
-    connection: Connection, table: LiteralString, rows: Sequence[object], conflict: LiteralString = ""
-) -> None:
-    """Insert rows, structs or dicts with the names of the table's columns; `conflict` is the clause for those there.
-
-    They go as one JSON value: an array for each column costs four times as much here, and no less in Postgres.
-    """
-    await connection.execute(
-        f"insert into {table} select * from json_populate_recordset(null::{table}, %s::json) {conflict}",  # noqa: S608
-        [msgspec.json.encode(rows).decode()],
-    )
 
 
 def text(value: str | None) -> str | None:

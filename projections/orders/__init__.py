@@ -28,7 +28,7 @@ from projections import paging
 from projections.orders.rows import OrderItem, OrderRow, Row, TradeItem, TradeRow, loaded, order_row, trade_row
 from projections.orders.tables import INDEXES, TABLES
 from projections.paging import Listing
-from projections.view import Connection, View, add, put
+from projections.view import Changes, Connection, View
 
 __all__ = ["OPEN_ORDERS", "ORDERS", "TRADES", "VIEW", "OrderItem", "TradeItem"]
 
@@ -80,11 +80,11 @@ _SEEN_AT: dict[type[Event], Callable[[Any], datetime]] = {
 """Where the events that a venue told have its own time."""
 
 
-async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
+async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
     """Take events into the tables: an order's row, its trades, the counts of both, and when a venue last spoke."""
     prefix = len(orders.stream_of(""))
     begun = {e.stream for e in events if e.version == 1}
-    rows = await _load(connection, sorted({e.stream[prefix:] for e in events if e.stream not in begun}))
+    rows = await _load(changes, sorted({e.stream[prefix:] for e in events if e.stream not in begun}))
     known = set(rows)
     counts = [(row.counted, -1) for row in rows.values()]
     trades: list[TradeRow] = []
@@ -103,18 +103,17 @@ async def apply(connection: Connection, events: Sequence[Recorded]) -> None:
             at, key = told_at(event), (row.state.account, row.state.connector)
             seen[key] = max(at, seen.get(key, at))
     if known:
-        await put(connection, "orders", [order_row(rows[order_id]) for order_id in known], _CHANGED)
+        await changes.put("orders", [order_row(rows[order_id]) for order_id in known], _CHANGED)
     if new := [order_row(row) for order_id, row in rows.items() if order_id not in known]:
-        await add(connection, "orders", new)
+        await changes.add("orders", new)
     counts += [(row.counted, 1) for row in rows.values()]
-    await paging.add(connection, "order_counts", ("account", "connector", "trading_pair", "status"), counts)
+    await paging.add(changes, "order_counts", ("account", "connector", "trading_pair", "status"), counts)
     if trades:
-        await add(connection, "trades", trades)
+        await changes.add("trades", trades)
         counts = [((trade.account, trade.connector, trade.trading_pair, trade.side), 1) for trade in trades]
-        await paging.add(connection, "trade_counts", ("account", "connector", "trading_pair", "side"), counts)
+        await paging.add(changes, "trade_counts", ("account", "connector", "trading_pair", "side"), counts)
     if seen:
-        await put(
-            connection,
+        await changes.put(
             "last_seen",
             [{"account": account, "connector": connector, "seen_at": at} for (account, connector), at in seen.items()],
             "on conflict (account, connector) do update set seen_at = greatest(last_seen.seen_at, excluded.seen_at)",
@@ -130,14 +129,12 @@ _CHANGED: LiteralString = (
 )
 
 
-async def _load(connection: Connection, order_ids: Sequence[str]) -> dict[str, Row]:
+async def _load(changes: Changes, order_ids: Sequence[str]) -> dict[str, Row]:
     if not order_ids:
         return {}
     columns = ", ".join(OrderRow.__struct_fields__)
-    found = await connection.execute(
-        f"select {columns} from orders where order_id = any(%s) order by position", [order_ids]
-    )
-    return {row[0]: loaded(OrderRow(*row)) async for row in found}
+    found = await changes.rows(f"select {columns} from orders where order_id = any(%s) order by position", [order_ids])
+    return {row[0]: loaded(OrderRow(*row)) for row in found}
 
 
 VIEW = View(name="orders", tables=TABLES, indexes=INDEXES, handles=orders.EVENTS, apply=apply, revision=2)

@@ -1,6 +1,7 @@
 """A view is a function of the log: however it was cut, whenever it was built."""
 
 import asyncio
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 
 from commands.ports import Log
 from domain.errors import Conflict
+from domain.events import Recorded
 from projections.replay import rebuild, replay_into
 from projections.runner import Progress
-from projections.view import Connection, View, connect, dump, make_tables
+from projections.view import Changes, Connection, View, connect, dump, make_tables, take
 from projections.views import VIEWS
 from tests.projections.conftest import projecting
 from tests.projections.given import EVERYTHING, account, placed, rejected, tell
@@ -36,9 +38,7 @@ async def test_however_the_log_is_cut_the_views_are_the_same(database_url: str, 
             await here.execute(f"create schema {schema}".encode())
             await make_tables(here, VIEWS)
             for start, stop in pairwise([0, *sorted(cuts), end]):
-                for view in VIEWS:
-                    if events := view.relevant(story[start:stop], 0):
-                        await view.apply(here, events)
+                await take(here, VIEWS, story[start:stop])
             found = await dumps(here)
             await here.execute(f"drop schema {schema} cascade".encode())
             return found
@@ -113,8 +113,8 @@ async def test_a_changed_view_is_built_anew_at_start(database_url: str, log: Log
     async with projecting(database_url, log) as progress:
         assert await progress.reached(end, progress.views, PATIENCE) == 0
 
-    async def count(here: Connection, events: object) -> None:
-        await here.execute("update counted set events = events + %s", [len(events)])  # type: ignore[arg-type]
+    async def count(changes: Changes, events: Sequence[Recorded]) -> None:
+        await changes.write("counted", "update counted set events = events + %s", [len(events)])
 
     changed = View(
         name="orders",

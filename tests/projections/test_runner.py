@@ -10,7 +10,7 @@ from domain.events import Recorded
 from domain.orders import OrderFailed
 from projections import accounts, orders
 from projections.runner import Progress
-from projections.view import Connection, dump
+from projections.view import Changes, Connection, dump, take
 from projections.views import VIEWS
 from tests.projections.conftest import projecting
 from tests.projections.given import EVERYTHING, accepted, account, canceled, placed, tell
@@ -41,10 +41,10 @@ async def test_a_position_that_is_not_reached_leaves_its_lag(log: Log, progress:
 
 
 async def test_a_view_that_cannot_be_applied_stops_alone(database_url: str, log: Log, connection: Connection):
-    async def choke(here: Connection, events: Sequence[Recorded]) -> None:
+    async def choke(changes: Changes, events: Sequence[Recorded]) -> None:
         if any(isinstance(recorded.event, OrderFailed) for recorded in events):
             raise ValueError("not like this")
-        await orders.VIEW.apply(here, events)
+        await orders.VIEW.apply(changes, events)
 
     broken = msgspec.structs.replace(orders.VIEW, apply=choke)
     views = [broken if view is orders.VIEW else view for view in VIEWS]
@@ -62,8 +62,8 @@ async def test_a_view_that_cannot_be_applied_stops_alone(database_url: str, log:
 
 
 async def test_a_statement_that_postgres_refuses_stops_its_view_alone(database_url: str, log: Log):
-    async def refused(here: Connection, events: Sequence[Recorded]) -> None:
-        await here.execute("insert into accounts (account, position) values (null, 1)")
+    async def refused(changes: Changes, events: Sequence[Recorded]) -> None:
+        await changes.write("accounts", "insert into accounts (account, position) values (null, 1)")
 
     views = [msgspec.structs.replace(accounts.VIEW, apply=refused), orders.VIEW]
     async with projecting(database_url, log, views) as progress:
@@ -76,7 +76,7 @@ async def test_a_statement_that_postgres_refuses_stops_its_view_alone(database_u
 async def test_a_view_that_cannot_be_built_does_not_keep_others_from_being_built(database_url: str, log: Log):
     end = await tell(log, EVERYTHING)
 
-    async def refuse(_here: Connection, _events: Sequence[Recorded]) -> None:
+    async def refuse(_changes: Changes, _events: Sequence[Recorded]) -> None:
         raise KeyError("order")
 
     views = [msgspec.structs.replace(orders.VIEW, apply=refuse), accounts.VIEW]
@@ -116,7 +116,7 @@ async def test_two_that_both_believe_to_lead_apply_nothing_twice(database_url: s
         async with connection.transaction():  # the other one is faster
             await connection.execute("select from read.checkpoints where view = 'orders' for update")
             end = await tell(log, [placed("a"), accepted("a")])
-            await orders.VIEW.apply(connection, await log.page(end - 2, 2))
+            await take(connection, [orders.VIEW], await log.page(end - 2, 2))
             await connection.execute("update read.checkpoints set position = %s where view = 'orders'", [end])
         assert await reached(first, end)
         counted = await (await connection.execute("select status, total from order_counts")).fetchall()
