@@ -177,7 +177,10 @@ class Exchange(Protocol):
         ...
 
     async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
-        """Begin to trade for an account, going on from what the log knows. Raises `Invalid` for wrong credentials."""
+        """Begin to trade for an account, going on from what the log knows, and return when its balances are recorded.
+
+        Raises `Invalid` for wrong credentials, `Unavailable` when the balances are not recorded in time.
+        """
         ...
 
     async def disconnect(self, account: str) -> None:

@@ -27,8 +27,6 @@ from domain.values import OrderType, PositionMode
 
 logger = structlog.get_logger()
 
-_RECORD_SECONDS = 5
-
 _RECORDED_SECONDS = 3.0
 
 
@@ -85,9 +83,10 @@ class PaperExchange:
         return dict(self._engine.marks)
 
     async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
-        """Let an account trade, from its starting balances or from where the log saw it last. Raises `Invalid`.
+        """Let an account trade, from its starting balances or from where the log saw it last.
 
         What differs from the log then is told: a crash can come between a leverage and the note that it was set.
+        Returns when that is recorded. Raises `Invalid`, and `Unavailable` when it is not recorded in time.
         """
         check_credentials(self.name, credentials)
         standing = Standing(
@@ -99,11 +98,11 @@ class PaperExchange:
             seen_at=memory.last_seen_at,
         )
         reports = self._engine.join(memory.account, standing, self._clock(), tell=memory.balances is None)
-        self._tell(reports)
         if not reports:
             present = self._present(memory.account)
             if _amounts(memory.balances or ()) != _amounts(present.holdings or ()):
-                self._tell([msgspec.structs.replace(present, snapshot=False)])
+                reports = [msgspec.structs.replace(present, snapshot=False)]
+        await self._recorded(reports)
         logger.info("account_connected", account=memory.account, connector=self.name, open_orders=len(standing.orders))
 
     async def disconnect(self, account: str) -> None:
@@ -135,14 +134,7 @@ class PaperExchange:
 
         Raises `Invalid`, and `Unavailable` when it is not recorded in time.
         """
-        told = self._engine.set_leverage(account, trading_pair, leverage, self._clock())
-        try:
-            async with asyncio.timeout(_RECORDED_SECONDS):
-                await asyncio.gather(*(self._sink(report) for report in told))
-        except TimeoutError as late:
-            raise Unavailable(
-                f"Leverage {leverage} for {trading_pair} was not recorded within {_RECORDED_SECONDS:g} s"
-            ) from late
+        await self._recorded(self._engine.set_leverage(account, trading_pair, leverage, self._clock()))
 
     async def set_mode(self, account: str, mode: PositionMode) -> None:
         """Set the position mode. Raises `Invalid`."""
@@ -157,10 +149,10 @@ class PaperExchange:
     async def _recorded(self, reports: Sequence[AccountReport]) -> None:
         """Tell reports and wait until they are recorded. Raises `Unavailable` when that takes too long."""
         try:
-            async with asyncio.timeout(_RECORD_SECONDS):
+            async with asyncio.timeout(_RECORDED_SECONDS):
                 await asyncio.gather(*(self._sink(report) for report in reports))
         except TimeoutError as late:
-            raise Unavailable(f"What {self.name} told is not recorded yet: the event log does not take it") from late
+            raise Unavailable(f"What {self.name} told was not recorded within {_RECORDED_SECONDS:g} s") from late
 
     def _tell(self, reports: Sequence[AccountReport]) -> None:
         for report in reports:

@@ -27,6 +27,7 @@ class Bench:
         self.now = START
         self.reports: list[AccountReport] = []
         self.news = asyncio.Event()
+        self.recorded: asyncio.Future[int] | None = None  # None: what is told is recorded at once
         quotes = [Quote(bid=Decimal(p), ask=Decimal(p) + 1, bid_size=Decimal(1), ask_size=Decimal(1)) for p in prices]
         records = [Record(second * 1_000_000, quote) for second, quote in enumerate(quotes)]
         self.exchange = PaperExchange(
@@ -43,6 +44,8 @@ class Bench:
     def take(self, report: AccountReport) -> asyncio.Future[int]:
         self.reports.append(report)
         self.news.set()
+        if self.recorded is not None:
+            return self.recorded
         recorded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         recorded.set_result(0)
         return recorded
@@ -73,6 +76,16 @@ class Bench:
 
     def trades(self) -> list[OrderFilled]:
         return [fact for report in self.reports for _, fact in report.orders if isinstance(fact, OrderFilled)]
+
+
+async def test_an_account_is_connected_when_its_first_balances_are_recorded():
+    bench = Bench("100")
+    bench.recorded = asyncio.get_running_loop().create_future()
+    connecting = asyncio.create_task(bench.connect())
+    await bench.news.wait()
+    assert not connecting.done()
+    bench.recorded.set_result(1)
+    await connecting
 
 
 async def test_prices_are_there_before_the_first_tick():
