@@ -99,14 +99,16 @@ class Writer:
                     for item in items:
                         await self._commit([item])
             except psycopg.Error as e:
+                self._connection = None
                 if connection.closed:
                     self._lose(e, items)
+                    # At once, whether or not the items still have callers: until then everybody is refused.
+                    await self._reconnect(items)
                 else:
                     # The server refused and rolled back. Another connection may find a better one after a failover.
                     logger.exception("append_failed", items=len(items))
                     _fail(items, f"The event log cannot be written: {e}")
                     await connection.close()
-                self._connection = None
 
     async def _send(self, connection: AsyncConnection, items: Sequence[Item]) -> None:
         """Append the items, or answer those that stand in the way and leave the others as they are."""

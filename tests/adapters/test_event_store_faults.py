@@ -18,6 +18,11 @@ from tests.appends import added, origin, write
 from tests.cluster import cluster
 from tests.wire import Wire, wired
 
+_WAITING = """
+select count(*) from pg_locks l join pg_database d on d.oid = l.database
+ where d.datname = current_database() and l.locktype = 'advisory' and not l.granted
+"""
+
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
@@ -119,6 +124,21 @@ async def test_what_waits_behind_a_lost_batch_is_refused(database_url: str, log:
             await second
         wire.up = True
         assert await first == Appended(position=1)
+
+
+async def test_the_server_is_looked_for_also_when_nobody_waits_any_more(database_url: str, log: PostgresLog):
+    async with wired_writer(database_url) as (wire, made):
+        async with await AsyncConnection.connect(database_url) as holder:
+            await holder.execute("select log.lock()")
+            before = made._connection
+            waiting = asyncio.create_task(made.append(item([write("a", 0, added("x"))])))
+            while (await (await holder.execute(_WAITING)).fetchone()) == (0,):
+                await asyncio.sleep(0.005)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            await wire.cut()
+            await until(lambda: made._connection not in {before, None})
+        assert (await made.append(item([write("b", 0, added("y"))]))).position in {1, 2}
 
 
 async def test_closing_does_not_wait_for_a_server_that_is_away(database_url: str):
