@@ -151,10 +151,11 @@ async def _stop_left(folder: Path) -> None:
     pid_file = folder / "mosquitto.pid"
     if not pid_file.is_file():
         return
-    pid = int(pid_file.read_text(encoding="utf-8"))
+    said = pid_file.read_bytes().strip()
+    pid = int(said) if said.isdigit() else 0  # a power cut can leave any file empty
     with suppress(ProcessLookupError):
         # The number may by now belong to any other program.
-        while _runs(pid, folder / "mosquitto.conf"):
+        while pid and _runs(pid, folder / "mosquitto.conf"):
             os.kill(pid, signal.SIGTERM)
             await asyncio.sleep(0.02)
     pid_file.unlink()

@@ -109,3 +109,12 @@ async def test_a_mosquitto_that_cannot_start_says_why(port, tmp_path, monkeypatc
     with pytest.raises(NoBroker, match=r"no room left.*BROKER_HOST"):
         async with private_broker(tmp_path / "data", port):
             pass
+
+
+@HAS_MOSQUITTO
+@pytest.mark.parametrize("left", ["", "\0\0\0\0", "x\n"])
+async def test_what_a_power_cut_left_of_the_process_id_keeps_nothing_from_starting(left, port, tmp_path):
+    (tmp_path / "mosquitto").mkdir()
+    (tmp_path / "mosquitto" / "mosquitto.pid").write_text(left)
+    async with private_broker(tmp_path, port) as broker:
+        assert broker.kind == "mosquitto"
