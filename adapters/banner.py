@@ -1,7 +1,8 @@
 """What the operator reads when the server has started."""
 
 from importlib.metadata import version
-from urllib.parse import urlsplit
+
+from psycopg.conninfo import conninfo_to_dict
 
 from adapters.private_broker import Broker
 from adapters.settings import DEFAULT_PASSWORD, PARTS, Settings
@@ -34,8 +35,10 @@ def _password_remark(settings: Settings) -> str:
 def _database(settings: Settings) -> str:
     if settings.database_url is None:
         return "embedded Postgres, in the data folder"
-    url = urlsplit(settings.database_url)
-    return f"Postgres at {url.hostname or 'this machine'}{f':{url.port}' if url.port else ''}{url.path}"
+    given = conninfo_to_dict(settings.database_url)
+    port = f":{given['port']}" if "port" in given else ""
+    name = f"/{given['dbname']}" if "dbname" in given else ""
+    return f"Postgres at {given.get('host', 'this machine')}{port}{name}"
 
 
 def _broker(settings: Settings, broker: Broker | None) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 DEFAULT_PASSWORD = "admin"
 DEFAULT_CONFIG_PASSWORD = "a"
@@ -292,7 +294,15 @@ def _database_url(given: _Given) -> str | None:
         raise WrongSetting(
             "DATABASE_URL", value, "is not a URL of the form postgresql://user:password@host:port/database"
         )
-    return f"postgresql://{rest}"
+    url = f"postgresql://{rest}"
+    why = "cannot be read: write % @ : / ? # in the user name and the password as %25 %40 %3A %2F %3F %23"
+    try:
+        host = conninfo_to_dict(url).get("host")
+    except psycopg.ProgrammingError:  # its message may show a part of the password
+        raise WrongSetting("DATABASE_URL", value, why) from None
+    if "@" in str(host):  # a part of the password
+        raise WrongSetting("DATABASE_URL", value, why)
+    return url
 
 
 def _gateway_url(given: _Given) -> str:

@@ -182,3 +182,10 @@ def test_the_example_file_shows_the_defaults():
     examples = {"DATABASE_URL", "CORS_ALLOW_ORIGINS"}
     assert settings(**{name: value for name, value in values.items() if name not in examples}) == settings()
     assert settings(**{name: values[name] for name in examples}) != settings()
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:se%zzcret@h/d", "postgresql://u:se@cret@h/d"])
+def test_a_database_url_that_cannot_be_read_is_refused_without_showing_it(url):
+    with pytest.raises(WrongSetting) as refused:
+        settings(DATABASE_URL=url)
+    assert "cret" not in str(refused.value)
