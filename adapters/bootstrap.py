@@ -123,8 +123,11 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
     """Run all parts but the listening socket on a database, and give the application to be served.
 
     It answers at once, with 503 until all is ready. `name` tells this server from others on the same database. Raises
-    `WrongPassword`, `Unavailable`, and what any part fails with, after stopping the others.
+    `WrongPassword`, `Unavailable`, `Invalid` for a recorded market that cannot be used, and what any part fails with,
+    after stopping the others.
     """
+    intake = Intake(uuid4)
+    connectors = factories(settings, intake)
     logger.info("migrated", applied=await migrate(database_url))
     vault = await Vault.open(database_url, settings.config_password)
     async with (
@@ -134,7 +137,6 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
     ):
         progress = Progress(view.name for view in VIEWS)
         projector = Projector(database_url, log, VIEWS, progress, lead="project" in settings.parts)
-        intake = Intake(uuid4)
         sending = Sending(tasks)
         lookup = Views(pool, partial(_caught_up, log, intake, progress))
         loops = [
@@ -142,7 +144,7 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
             tasks.create_task(Sealer(database_url, vault.signing_key).run(), name="sealer"),
         ]
         venues = ConnectedVenues(
-            factories(settings, intake),
+            connectors,
             vault=vault,
             memory=lookup.memory,
             spawn=lambda work: loops.append(tasks.create_task(work)),
@@ -235,15 +237,19 @@ async def _drained(intake: Intake) -> None:
 
 
 def factories(settings: Settings, sink: Sink) -> Mapping[str, Callable[[], Exchange]]:
-    """Return the connectors that this server can trade on, each made when it is first used."""
+    """Return the connectors that this server can trade on, each made when it is first used.
+
+    The paper connectors share one market. Raises `Invalid` for a recorded one that cannot be used.
+    """
+    from adapters.exchanges.paper_record import open_feed
+
+    feed = open_feed(
+        settings.paper_feed, seed=settings.paper_seed, tick_seconds=settings.paper_tick_seconds, start=now()
+    )
 
     def paper(name: str, *, perpetual: bool) -> Exchange:
         from adapters.exchanges.paper import PaperExchange
-        from adapters.exchanges.paper_record import open_feed
 
-        feed = open_feed(
-            settings.paper_feed, seed=settings.paper_seed, tick_seconds=settings.paper_tick_seconds, start=now()
-        )
         return PaperExchange(
             name=name,
             perpetual=perpetual,

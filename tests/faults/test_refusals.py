@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,13 @@ def test_data_that_are_in_use_or_made_with_another_password_are_refused(nectar: 
     assert "CONFIG_PASSWORD does not open the vault" in refused(second)
 
 
+def test_a_recorded_market_that_cannot_be_used_is_refused_at_the_start(nectar: Make, tmp_path: Path):
+    feed = tmp_path / "BTC-USDT.csv"
+    feed.write_text("timestamp,price\n2026-01-01,100\n", encoding="utf-8")
+    said = refused(nectar(PAPER_FEED=str(feed)))
+    assert "PAPER_FEED file 'BTC-USDT.csv', line 1: columns timestamp, price are" in said
+
+
 def test_a_taken_port_is_refused_before_anything_is_started(nectar: Make):
     server = nectar()
     with taken_port() as server.port:
@@ -58,7 +66,7 @@ def test_a_taken_port_is_refused_before_anything_is_started(nectar: Make):
         ({}, ("--host", "0.0.0.0"), "Wrong setting PASSWORD: the value given is the default"),
         ({}, ("--host", "no.such.host.invalid"), "is the default, which is accepted on a loopback address only"),
         ({"PASSWORD": "s3cret"}, ("--host", "no.such.host.invalid"), "'no.such.host.invalid:0' cannot be listened on"),
-        ({}, ("--port", "Wrong setting --port: '65536' is not between 0 and 65535"), "65536"),
+        ({}, ("--port", "65536"), "Wrong setting --port: '65536' is not between 0 and 65535"),
         (
             {"DATABASE_URL": "postgresql://u:hidden@127.0.0.1:1/x"},
             (),
