@@ -82,10 +82,14 @@ class Intake:
             self._working.discard(key)
 
     async def _record(self, report: AccountReport, bus: Bus) -> int:
-        """Record a report, however long the log cannot be reached."""
+        """Record a report, however long the log cannot be reached.
+
+        All attempts are one command, so that what was recorded although the answer was lost is known by its id.
+        """
+        origin = origin_of_process("intake", self._new_id)
         while True:
             try:
-                outcome = await bus.dispatch(RecordReport(report=report), origin_of_process("intake", self._new_id))
+                outcome = await bus.dispatch(RecordReport(report=report), origin)
             except (Unavailable, StreamMoved) as reason:
                 logger.warning("intake_waits", account=report.account, connector=report.connector, why=reason.message)
                 await asyncio.sleep(RETRY_SECONDS)

@@ -60,7 +60,7 @@ async def record(command: RecordReport, call: Call) -> Outcome:
     prices = await _prices(ports)
     position = 0
     for attempt in range(1, ATTEMPTS + 1):
-        writes, position = await _writes(ports, report, prices)
+        writes, position = await _writes(call, report, prices)
         if not writes:
             break
         try:
@@ -81,8 +81,9 @@ async def _prices(ports: Ports) -> dict[str, Decimal]:
     return prices
 
 
-async def _writes(ports: Ports, report: AccountReport, prices: Mapping[str, Decimal]) -> tuple[list[Write], int]:
+async def _writes(call: Call, report: AccountReport, prices: Mapping[str, Decimal]) -> tuple[list[Write], int]:
     """Return what is new in a report, and the newest position that was looked at."""
+    ports = call.ports
     events = _order_events(report)
     histories = await ports.log.read(list(events))
     writes = [
@@ -107,6 +108,8 @@ async def _writes(ports: Ports, report: AccountReport, prices: Mapping[str, Deci
     story = stories.pop() if len(stories) == 1 else None
     for stream, new in lists.items():
         before = last[stream]
+        if before is not None and before.command_id == call.origin.command_id:
+            continue  # recorded by this very command, whose answer was lost
         version = before.version if before else 0
         writes.append(Write(stream=stream, expected_version=version, events=new, correlation_id=story))
     seen = [h[-1].position for h in histories.values() if h] + [r.position for r in last.values() if r]

@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from commands import portfolio
+from commands import intake, portfolio
 from commands.accounts import first_start
 from commands.portfolio import ObserveBalances
 from commands.processes.orders import OrderWatch
@@ -255,3 +255,29 @@ async def test_balances_that_cannot_be_recorded_are_not_waited_for_without_end(m
         w.log.away = None
         await w.quiet()
         assert len(await balances(w)) == 1
+
+
+async def test_what_was_recorded_before_its_answer_was_lost_is_not_recorded_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "RETRY_SECONDS", 0.0)
+    async with world() as w:
+        await first_start(w.bus.ports)
+        paid = FundingPaid(
+            account=MASTER,
+            connector="paper",
+            trading_pair="BTC-USDT",
+            funding_id="f1",
+            rate=Decimal("0.0001"),
+            payment=Decimal(-1),
+            currency="USDT",
+            position_size=Decimal(1),
+            position_side=PositionSide.LONG,
+            paid_at=T0,
+        )
+        w.log.answers_lost = 1
+        await w.intake(report(funding=[paid], holdings=HOLDINGS, snapshot=True))
+        assert await w.events(f"position-{MASTER}-paper-BTC-USDT") == [paid]
+        assert len(await balances(w)) == 1
+        await w.intake(report(funding=[msgspec.structs.replace(paid, funding_id="f2")]))
+        assert len(await w.events(f"position-{MASTER}-paper-BTC-USDT")) == 2

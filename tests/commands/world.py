@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -185,12 +185,17 @@ class FakeVenues:
 
 
 class CountingLog(MemoryLog):
-    """A log that counts commits, and is away while a test says so."""
+    """A log that counts commits, and is away while a test says so.
+
+    `answers_lost` of the next appends are recorded without their callers hearing of it; `slow` passes time in each.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.commits = 0
         self.away: Unavailable | None = None
+        self.answers_lost = 0
+        self.slow: Callable[[], None] | None = None
         self.refused = asyncio.Event()
 
     async def append(
@@ -200,7 +205,13 @@ class CountingLog(MemoryLog):
             self.refused.set()
             raise self.away
         self.commits += 1
-        return await super().append(writes, origin, answer=answer, request=request)
+        appended = await super().append(writes, origin, answer=answer, request=request)
+        if self.slow is not None:
+            self.slow()
+        if self.answers_lost:
+            self.answers_lost -= 1
+            raise Unavailable("It is not known whether this was recorded")
+        return appended
 
 
 class World(msgspec.Struct, frozen=True):
