@@ -22,6 +22,10 @@ from domain.values import OrderType, PositionAction, Side, Utc
 
 logger = structlog.get_logger()
 
+SENT_WITHIN_SECONDS = 5.0
+"""An order that takes longer to be recorded is not sent any more: the market has moved on, and by the time the venue
+answers the orders process might have asked for it, and called it failed."""
+
 
 class PlaceOrder(Command, frozen=True, kw_only=True):
     """Place an order. `amount` in base, `price` in quote per base."""
@@ -52,7 +56,7 @@ class LoseOrder(Command, frozen=True, kw_only=True):
 
 
 class FailOrder(Command, frozen=True, kw_only=True):
-    """Note that the venue positively does not know an order."""
+    """Note that the venue positively does not know an order, or that it was never sent."""
 
     client_order_id: str
     reason: str
@@ -147,12 +151,20 @@ def _placed(events: Sequence[Event]) -> OrderPlaced:
 
 
 async def _send(exchange: Exchange, order: OrderPlaced, call: Call) -> None:
+    order_id = order.client_order_id
+    waited = (call.ports.clock() - order.placed_at).total_seconds()
+    if waited > SENT_WITHIN_SECONDS:
+        reason = f"Not sent: recording it took {waited:.1f} s, more than {SENT_WITHIN_SECONDS:g} s"
+        await fail(FailOrder(client_order_id=order_id, reason=reason), _call_of_ours(call))
+        return
     try:
         await exchange.place(order)
     except Unavailable as silence:
-        origin = origin_of_process("orders", call.ports.new_id, call.origin)
-        command = LoseOrder(client_order_id=order.client_order_id, reason=silence.message)
-        await lose(command, Call(origin=origin, ports=call.ports))
+        await lose(LoseOrder(client_order_id=order_id, reason=silence.message), _call_of_ours(call))
+
+
+def _call_of_ours(cause: Call) -> Call:
+    return Call(origin=origin_of_process("orders", cause.ports.new_id, cause.origin), ports=cause.ports)
 
 
 async def cancel(command: CancelOrder, call: Call) -> Outcome:
@@ -200,7 +212,7 @@ async def lose(command: LoseOrder, call: Call) -> Outcome:
 
 
 async def fail(command: FailOrder, call: Call) -> Outcome:
-    """Record that the venue does not know an order."""
+    """Record that an order is not at the venue, and will not be."""
     return await _note(
         command.client_order_id, call, lambda order, at: orders.fail(order, reason=command.reason, at=at)
     )

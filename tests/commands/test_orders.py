@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from commands.orders import CancelOrder, Placed, PlaceOrder, word
+from commands.orders import SENT_WITHIN_SECONDS, CancelOrder, Placed, PlaceOrder, word
 from commands.processes.orders import IN_FLIGHT_SECONDS, OrderWatch
 from domain.accounts import MASTER
 from domain.errors import Conflict, Invalid, NotFound, Unavailable
@@ -55,6 +55,17 @@ async def placed(w: World, key: str | None = None) -> str:
 
 async def kinds(w: World, order_id: str) -> list[type]:
     return [type(event) for event in await w.events(stream_of(order_id))]
+
+
+async def test_an_order_that_was_recorded_too_late_is_not_sent() -> None:
+    async with world() as w:
+        await connected(w)
+        w.log.slow = lambda: w.time.pass_(SENT_WITHIN_SECONDS + 1)
+        order_id = await placed(w)
+        w.log.slow = None
+        await w.quiet()
+        assert w.spot.sent == []
+        assert await kinds(w, order_id) == [OrderPlaced, OrderFailed]
 
 
 async def test_an_order_is_recorded_before_it_is_sent() -> None:
