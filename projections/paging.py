@@ -92,13 +92,23 @@ async def add(
     if not changed:
         return
     names = ", ".join(columns)
-    await changes.put(
+    rows = [dict(zip(columns, key, strict=True)) | {"total": change} for key, change in changed]
+    if all(change > 0 for _, change in changed):
+        grown = f"on conflict ({names}) do update set total = {counts}.total + excluded.total"
+        await changes.put(counts, rows, grown)
+        return
+    # Two statements that see the same rows, of which each changes its own: one those that go, one those that stay.
+    given: LiteralString = f"json_populate_recordset(null::{counts}, %s::json) n"
+    same = " and ".join([f"c.{column} = n.{column}" for column in columns])
+    values = [msgspec.json.encode(rows).decode()]
+    await changes.write(
         counts,
-        [dict(zip(columns, key, strict=True)) | {"total": change} for key, change in changed],
-        f"on conflict ({names}) do update set total = {counts}.total + excluded.total",
+        f"insert into {counts} select n.* from {given}"
+        f" where not exists (select from {counts} c where {same} and c.total + n.total = 0)"
+        f" on conflict ({names}) do update set total = {counts}.total + excluded.total",
+        values,
+        beside=(f"delete from {counts} c using {given} where {same} and c.total + n.total = 0", values),
     )
-    if any(change < 0 for _, change in changed):
-        await changes.write(counts, f"delete from {counts} where total = 0")
 
 
 def _conditions(

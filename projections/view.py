@@ -7,6 +7,7 @@ may be thrown away and built again at any time, and gives the same bytes however
 import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, LiteralString, Protocol
 
 import msgspec
@@ -47,6 +48,10 @@ class Source(Protocol):
         ...
 
 
+Statement = tuple[LiteralString, Sequence[object]]
+"""SQL with its values."""
+
+
 class Changes:
     """What views write in one transaction, sent as few statements: a round trip costs more than what is done in it.
 
@@ -55,17 +60,27 @@ class Changes:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._waiting: dict[LiteralString, tuple[LiteralString, Sequence[object]]] = {}
+        self._waiting: dict[LiteralString, list[Statement]] = {}
 
     async def rows(self, query: LiteralString, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """Return the rows of a query; what waits to be sent is not in them."""
         return await (await self._connection.execute(query, values)).fetchall()
 
-    async def write(self, table: LiteralString, statement: LiteralString, values: Sequence[object] = ()) -> None:
-        """Have a statement executed that changes one table, behind those that change the same one."""
+    async def write(
+        self,
+        table: LiteralString,
+        statement: LiteralString,
+        values: Sequence[object] = (),
+        *,
+        beside: Statement | None = None,
+    ) -> None:
+        """Have a statement executed that changes one table, behind those that change the same one.
+
+        `beside` is one that changes other rows of it, and may be executed before or after.
+        """
         if table in self._waiting:
             await self.send()
-        self._waiting[table] = statement, values
+        self._waiting[table] = [(statement, values)] if beside is None else [beside, (statement, values)]
 
     async def put(self, table: LiteralString, rows: Sequence[object], conflict: LiteralString = "") -> None:
         """Insert rows, structs or dicts with the names of the table's columns; `conflict` is for those that are there.
@@ -95,7 +110,7 @@ class Changes:
         """Send what waits."""
         if not self._waiting:
             return
-        *others, (last, values) = self._waiting.values()
+        *others, (last, values) = chain.from_iterable(self._waiting.values())
         self._waiting = {}
         query = last
         if others:
