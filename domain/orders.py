@@ -20,7 +20,7 @@ import msgspec
 from domain.connectors import TradingRule
 from domain.errors import Invalid, NotFound
 from domain.events import Event
-from domain.values import ZERO, OrderType, PositionAction, Side, Utc, plain, round_down
+from domain.values import ZERO, Ids, OrderType, PositionAction, Side, Utc, plain, round_down
 
 
 class OrderPlaced(Event, frozen=True, kw_only=True):
@@ -177,7 +177,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     filled: Decimal = ZERO
     exchange_order_id: str | None = None
     cancel_requested: bool = False
-    trade_ids: frozenset[str] = frozenset()
+    trade_ids: Ids = Ids()
 
     @property
     def is_open(self) -> bool:
@@ -256,7 +256,7 @@ def _filled(state: Order, trade: OrderFilled) -> Order:
         filled=filled,
         exchange_order_id=state.exchange_order_id or trade.exchange_order_id,
         cancel_requested=state.cancel_requested and status is not Status.FILLED,
-        trade_ids=state.trade_ids | {trade.trade_id},
+        trade_ids=state.trade_ids.plus(trade.trade_id),
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import Invalid
-from domain.values import Side, check_name, plain, round_down, split_pair
+from domain.values import Ids, Side, check_name, plain, round_down, split_pair
 
 
 @given(st.decimals("0", "1e18", places=18), st.sampled_from(["1", "0.01", "0.00001", "0.5", "5", "1e-18"]))
@@ -39,3 +39,15 @@ def test_a_name_is_given_back_as_it_is() -> None:
 
 def test_each_side_has_another() -> None:
     assert (Side.BUY.opposite, Side.SELL.opposite) == (Side.SELL, Side.BUY)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from("abcdefgh")), max_size=30))
+def test_ids_hold_what_was_added_whatever_was_made_of_the_sets_before(steps: list[tuple[int, str]]) -> None:
+    made: list[tuple[Ids, frozenset[str]]] = [(Ids(), frozenset())]
+    for back, name in steps:
+        ids, plain_set = made[-1 - back % len(made)]
+        made.append((ids.plus(name), plain_set | {name}))
+    for ids, plain_set in made:
+        assert ids == plain_set
+        assert len(ids) == len(plain_set)
+        assert all((name in ids) == (name in plain_set) for name in "abcdefgh")
