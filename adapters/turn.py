@@ -6,6 +6,7 @@ the other one is just sending.
 
 import asyncio
 from collections.abc import Callable
+from typing import LiteralString
 
 import psycopg
 import structlog
@@ -20,6 +21,10 @@ NOTICED_SECONDS = 3.0
 """A server that took over waits so long before it begins: by then the one before has seen that its turn is over."""
 
 _TRY = "select pg_try_advisory_lock(hashtextextended('nectar.work', 0))"
+_COUNT = """
+insert into work.turns as t (taken) values (1) on conflict (only_row) do update set taken = t.taken + 1 returning taken
+"""
+_LAST = "select taken from work.turns"
 
 
 class TurnLost(Exception):
@@ -35,11 +40,12 @@ class Turn:
     def __init__(self, database_url: str) -> None:
         self._parameters = connections.parameters(database_url)
         self._connection: AsyncConnection | None = None
+        self._number: int | None = None
 
     async def take(self, waits_for: Callable[[str], None]) -> None:
         """Wait until nobody else works, and take the turn; `waits_for` is told when that is not at once."""
         stood_by = False
-        while not await self._tried():
+        while not await self._tried() or not await self._counted():
             if not stood_by and self._connection is not None:
                 logger.warning("standing_by")
                 waits_for("Standing by: another server works on this database")
@@ -50,11 +56,18 @@ class Turn:
             logger.warning("taking_over")
 
     async def keep(self) -> None:
-        """Hold the turn until canceled, also when Postgres was restarted meanwhile. Raises `TurnLost`."""
+        """Hold the turn until canceled, also when Postgres was restarted meanwhile.
+
+        Raises `TurnLost` when another server has it, or had it meanwhile: what this one remembers of the venues is then
+        not what the log says.
+        """
         try:
             while True:
                 await asyncio.sleep(POLL_SECONDS)
-                if not await self._held() and not await self._tried() and self._connection is not None:
+                if await self._held():
+                    continue
+                free = await self._tried()
+                if self._connection is not None and not (free and await self._is_the_last()):
                     raise TurnLost
         finally:
             if self._connection is not None:
@@ -69,6 +82,26 @@ class Turn:
             self._connection = None
             return False
         return True
+
+    async def _counted(self) -> bool:
+        """Note that a turn begins; False if Postgres does not answer."""
+        number = await self._asked(_COUNT)
+        self._number = number or self._number
+        return number is not None
+
+    async def _is_the_last(self) -> bool:
+        """Say whether nobody took the turn since we did; for now it is, if Postgres does not answer."""
+        return await self._asked(_LAST) in {self._number, None}
+
+    async def _asked(self, query: LiteralString) -> int | None:
+        if self._connection is None:
+            return None
+        try:
+            row = await (await self._connection.execute(query)).fetchone()
+        except psycopg.OperationalError:
+            self._connection = None
+            return None
+        return None if row is None else int(row[0])
 
     async def _tried(self) -> bool:
         """Try to take the turn; afterwards there is a connection unless Postgres does not answer."""
