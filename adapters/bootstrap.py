@@ -33,7 +33,7 @@ from commands.bus import Bus
 from commands.handlers import HANDLERS
 from commands.intake import Intake
 from commands.orders import word
-from commands.ports import Exchange, Ports, Sink
+from commands.ports import Exchange, Log, Ports, Sink
 from commands.processes import runner
 from commands.processes.accounts import ACCOUNTS, connect_all
 from commands.processes.orders import OrderWatch
@@ -91,9 +91,13 @@ async def _reported(work: Coroutine[object, object, None]) -> None:
 
 
 class Readiness:
-    """Whether commands and queries work."""
+    """Whether commands and queries work.
 
-    def __init__(self, log: PostgresLog, progress: Progress) -> None:
+    Anybody may ask: of a message only what stands before its colon is said, of a failure only where; the log lines have
+    the rest.
+    """
+
+    def __init__(self, log: Log, progress: Progress) -> None:
         self._log = log
         self._progress = progress
         self.started = False
@@ -103,6 +107,10 @@ class Readiness:
         """Say what the start waits for."""
         self._waits_for = what
 
+    def wait_because(self, reason: Unavailable) -> None:
+        """Say why the start has to wait."""
+        self._waits_for = f"Starting: {_public(reason)}"
+
     async def __call__(self) -> str | None:
         """Return why they do not work now, None when they do."""
         if not self.started:
@@ -110,12 +118,15 @@ class Readiness:
         try:
             position = await self._log.position()
         except Unavailable as reason:
-            return reason.message
+            return _public(reason)
         if self._progress.failures:
-            stopped = ", ".join(f"{view} ({why})" for view, why in self._progress.failures.items())
-            return f"Views have stopped: {stopped}"
+            return f"Views have stopped: {', '.join(self._progress.failures)}"
         lag = await self._progress.reached(position, self._progress.views, 1)
         return f"Views are {lag} events behind" if lag else None
+
+
+def _public(reason: Unavailable) -> str:
+    return reason.message.partition(": ")[0]
 
 
 @asynccontextmanager
@@ -205,7 +216,7 @@ async def _begin(bus: Bus, intake: Intake, watch: OrderWatch, ready: Readiness) 
             await intake.drain()
         except Unavailable as reason:
             # Views that are built anew may take minutes, and Postgres may be away: each step may be taken again.
-            ready.wait_for(f"Starting: {reason.message}")
+            ready.wait_because(reason)
             logger.warning("start_waits", why=reason.message)
             await asyncio.sleep(_RETRY_SECONDS)
         else:
