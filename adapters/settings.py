@@ -107,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             bots_path=given.path("BOTS_PATH", data),
             parts=_parts(given),
             log_level=given.one_of("LOG_LEVEL", LOG_LEVELS, "info"),
-            username=given.text("USERNAME") or "admin",
+            username=_username(given),
             password=given.text("PASSWORD") or DEFAULT_PASSWORD,
             config_password=given.text("CONFIG_PASSWORD") or DEFAULT_CONFIG_PASSWORD,
             cors_origins=tuple(_origin(origin) for origin in given.words("CORS_ALLOW_ORIGINS", ())),
@@ -262,6 +262,13 @@ def _parts(given: _Given) -> frozenset[str]:
     if missing:
         raise WrongSetting("PARTS", ",".join(parts), "must hold read, write and work, which share one process for now")
     return frozenset(parts)
+
+
+def _username(given: _Given) -> str:
+    value = given.text("USERNAME") or "admin"
+    if ":" in value:
+        raise WrongSetting("USERNAME", value, "holds a colon, which ends the user name in HTTP Basic")
+    return value
 
 
 def _origin(origin: str) -> str:

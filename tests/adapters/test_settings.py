@@ -95,6 +95,7 @@ def test_an_empty_origin_pattern_is_not_the_default_one():
         ("PAPER_BALANCES", '{"paper": {"BTC": "-1"}}', "between 0"),
         ("PAPER_BALANCES", '{"paper": {"BTC": "NaN"}}', "between 0"),
         ("USERNAME", "ad\x00min", "cannot be printed"),
+        ("USERNAME", "ad:min", "holds a colon"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name, value, why):
