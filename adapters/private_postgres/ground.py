@@ -130,10 +130,7 @@ def choose(data: Path, cluster: Path, binaries: Binaries, elsewhere: Path) -> Gr
         ground, refusal = _try(run_as, place, cluster, binaries, elsewhere)
         if refusal is None:
             if place != cluster:
-                if is_cluster(cluster):
-                    shutil.move(cluster, place)
-                    run_as.own(place)
-                _pointer(data).write_text(f"{place}\n", encoding="utf-8")
+                _move(data, cluster, place, run_as)
             return ground
         reasons.append(f"as {run_as.name} in '{place}': {refusal}")
     remedy = (
@@ -142,6 +139,25 @@ def choose(data: Path, cluster: Path, binaries: Binaries, elsewhere: Path) -> Gr
         else f"Give the folder to user {os.geteuid()} (chown -R), choose another with NECTAR_DATA, or set DATABASE_URL."
     )
     raise NoPostgres(f"The private Postgres cannot run: {'; '.join(reasons)}. {remedy}")
+
+
+def _move(data: Path, cluster: Path, place: Path, run_as: RunAs) -> None:
+    """Point to another place, with a copy of the cluster there; only then the one that is here goes.
+
+    Wherever this is cut short, the next start finds one or the other, whole.
+    """
+    moves = is_cluster(cluster)
+    if moves:
+        shutil.copytree(cluster, place, symlinks=True)
+        run_as.own(place)
+    pointer = _pointer(data)
+    written = pointer.with_name(f"{pointer.name}.new")
+    written.write_text(f"{place}\n", encoding="utf-8")
+    os.sync()  # a pointer that outlives a power cut must not point to half a copy
+    written.rename(pointer)
+    os.sync()
+    if moves:
+        shutil.rmtree(cluster, ignore_errors=True)
 
 
 def is_cluster(folder: Path) -> bool:

@@ -246,6 +246,33 @@ async def test_a_cluster_that_cannot_stay_in_a_closed_folder_moves_and_is_found_
 
 
 @AS_ROOT
+async def test_a_move_that_is_cut_short_loses_no_cluster(used, monkeypatch):
+    elsewhere = used.with_name("elsewhere")
+    async with connection(used, elsewhere=elsewhere) as opened:
+        await opened.execute("create table kept ()")
+        await opened.commit()
+    monkeypatch.setenv("PATH", "/nowhere")  # No unshare, so no user namespace.
+    inner = used.with_name("closed")
+    inner.mkdir(mode=0o700)
+    used.rename(inner / "data")
+    write_text = Path.write_text
+
+    def cut(file: Path, text: str, **options: str) -> int:
+        if file.name.startswith("postgres.place"):
+            raise OSError("no space left")
+        return write_text(file, text, **options)
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", cut)
+        with pytest.raises(OSError, match="no space left"):
+            async with private_postgres(inner / "data", elsewhere=elsewhere):
+                pass
+    async with connection(inner / "data", elsewhere=elsewhere) as opened:
+        assert await one(opened, "select to_regclass('kept') is not null")
+    assert not (inner / "data" / "postgres").exists()
+
+
+@AS_ROOT
 async def test_programs_that_only_root_reaches_are_copied_to_the_cluster_s_place(data, monkeypatch):
     installed = binaries.find().folder
     closed = data.with_name("closed")
