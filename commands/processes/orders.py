@@ -52,7 +52,11 @@ class OrderWatch:
         await self._look(self._ports.clock() - timedelta(seconds=IN_FLIGHT_SECONDS))
 
     async def _look(self, before: datetime) -> None:
-        for order in await self._ports.lookup.unanswered(placed_before=before):
+        unanswered = await self._ports.lookup.unanswered(placed_before=before)
+        # An order may be answered by the venue itself, without being asked for again.
+        waiting = {order.client_order_id for order in unanswered}
+        self._denied = {order_id: denied for order_id, denied in self._denied.items() if order_id in waiting}
+        for order in unanswered:
             await self._settle(order)
         for order in await self._ports.lookup.cancels_unanswered(requested_before=before):
             await self._settle_cancel(order)

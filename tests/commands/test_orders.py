@@ -208,6 +208,23 @@ async def test_a_venue_with_delays_is_asked_several_times_before_an_order_failed
         assert (await kinds(w, order_id))[-1] is OrderFailed
 
 
+async def test_what_a_venue_denied_is_forgotten_when_it_answers_by_itself() -> None:
+    async with world() as w:
+        await connected(w)
+        w.spot.mute, w.spot.takes, w.spot.settles_within_seconds = True, False, 20
+        order_id = await placed(w)
+        await w.quiet()
+        w.spot.mute = False
+        watch = OrderWatch(w.bus, w.intake.drain)
+        w.time.pass_(IN_FLIGHT_SECONDS + 1)
+        await watch.look()
+        assert watch._denied.keys() == {order_id}
+        w.spot.tell(MASTER, (order_id, OrderAccepted(exchange_order_id="1", accepted_at=w.time())))
+        await w.quiet()
+        await watch.look()
+        assert watch._denied == {}
+
+
 async def test_an_order_of_an_account_that_is_gone_stays_unknown() -> None:
     async with world() as w:
         await connected(w)
