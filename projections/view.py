@@ -7,6 +7,7 @@ may be thrown away and built again at any time, and gives the same bytes however
 import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import Any, LiteralString, Protocol
 
@@ -122,7 +123,7 @@ class Changes:
 Apply = Callable[[Changes, Sequence[Recorded]], Awaitable[None]]
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
+class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Tables that are kept from the events they handle.
 
     `tables` and `indexes` are DDL with unqualified names; a key that `apply` needs stands in `tables`, everything else
@@ -138,13 +139,13 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     apply: Apply
     revision: int = 1
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """What the tables and their content depend on, besides the log."""
         parts = (self.tables, self.indexes, *sorted(e.__name__ for e in self.handles), str(self.revision))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
-    @property
+    @cached_property
     def table_names(self) -> list[str]:
         """The tables, in the order of their DDL."""
         return re.findall(r"create table (\w+)", self.tables)
@@ -196,11 +197,12 @@ async def checkpoints(connection: Connection, views: Sequence[View]) -> dict[str
 
 async def move(connection: Connection, views: Sequence[View], at: Mapping[str, int], to: int) -> None:
     """Move checkpoints by compare-and-set, and hold them until the transaction ends. Raises `Moved`."""
+    expected = [{"view": v.name, "position": at[v.name], "fingerprint": v.fingerprint} for v in views]
     cursor = await connection.execute(
         "update read.checkpoints c set position = %s"
-        " from unnest(%s::text[], %s::bigint[], %s::text[]) as e (view, position, fingerprint)"
+        " from json_to_recordset(%s::json) as e (view text, position bigint, fingerprint text)"
         " where c.view = e.view and c.position = e.position and c.fingerprint = e.fingerprint",
-        [to, [v.name for v in views], [at[v.name] for v in views], [v.fingerprint for v in views]],
+        [to, msgspec.json.encode(expected).decode()],
     )
     if cursor.rowcount != len(views):
         raise Moved
