@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
@@ -16,7 +17,7 @@ from projections.runner import Progress
 from projections.view import Changes, Connection, View, connect, dump, make_tables, take
 from projections.views import VIEWS
 from tests.projections.conftest import projecting
-from tests.projections.given import EVERYTHING, account, placed, rejected, tell
+from tests.projections.given import EVERYTHING, account, balances, filled, funding, placed, rejected, tell
 
 PATIENCE = 10.0
 
@@ -64,6 +65,29 @@ async def test_a_rebuild_gives_what_was_kept_live(
     assert await rebuild(database_url, log, VIEWS, told=lambda at, total, _: told.append((at, total))) == end
     assert await dumps(connection) == live
     assert told == [(end, end)]
+
+
+ODD = ("", "\\", 'say "no"', "a\tb\nc\r", "\\N", "\0", "\x01\u2028é", "{},'")
+
+
+async def test_rows_that_go_in_bulk_are_those_that_went_one_by_one(
+    database_url: str, log: Log, connection: Connection, progress: Progress
+):
+    story = account("master_account", "paper")
+    for n in range(120):
+        odd, amount = ODD[n % len(ODD)], ("1E-7", "0.10", "1E+3", "0.000000000000000000000000000001")[n % 4]
+        story += [
+            placed(f"n{n}", n / 7, amount=Decimal(amount)),
+            filled(f"n{n}", f"t{n}{odd}", "1E-8", "100.00", currency=odd),
+            rejected(f"n{n}", odd),
+            balances({"USDT": amount, f"X{odd}": "1"}, n / 3),
+            funding(f"f{n}{odd}", amount, seconds=n / 9),
+        ]
+    end = await tell(log, story)
+    assert await progress.reached(end, progress.views, PATIENCE) == 0
+    live = await dumps(connection)
+    await rebuild(database_url, log, VIEWS)
+    assert await dumps(connection) == live
 
 
 async def test_live_views_go_on_behind_a_rebuild(
