@@ -51,7 +51,8 @@ class _Joining:
     def _send(self) -> None:
         if self._held:
             held, self._held, self._bytes = self._held, [], 0
-            self._transport.write(b"".join(held))
+            if not self._transport.is_closing():  # the client may have left meanwhile
+                self._transport.write(b"".join(held))
 
 
 class _Protocol(HttpToolsProtocol):

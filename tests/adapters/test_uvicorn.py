@@ -2,7 +2,7 @@ import asyncio
 import socket
 from contextlib import asynccontextmanager
 
-from adapters.uvicorn import web
+from adapters.uvicorn import _Joining, web
 
 
 @asynccontextmanager
@@ -85,3 +85,18 @@ async def test_requests_under_way_are_let_finish_when_the_server_stops():
         assert (await reader.read()).endswith(b"firstlast")
         writer.close()
         await writer.wait_closed()
+
+
+class ClosedTransport(asyncio.Transport):
+    """What uvloop has in hand when the client left in this turn of the loop."""
+
+    def is_closing(self):
+        return True
+
+    def write(self, data):
+        raise RuntimeError("the handler is closed")
+
+
+async def test_what_nobody_is_left_to_read_is_dropped():
+    joining = _Joining(ClosedTransport(), asyncio.get_running_loop())
+    joining.write(b"x" * 100_000)
