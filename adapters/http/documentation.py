@@ -4,7 +4,7 @@ The framework derives the document from the routes. What it cannot know is added
 refused, that an amount may be a number or a string, and an example of every body.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ from litestar.types.internal_types import PathParameterDefinition
 from adapters.http.authentication import PUBLIC
 from adapters.http.bodies import AMOUNT
 from adapters.http.examples import example
-from adapters.http.parameters import schemas
+from adapters.http.parameters import schemas, writes
 
 Json = dict[str, Any]
 
@@ -87,10 +87,31 @@ fetch("/openapi.json").then((answer) => answer.json()).then((document) => Swagge
 """
 
 
-def complete(document: Json, bounds: Mapping[tuple[str, str, str], Json]) -> Json:
+def _header(name: str, description: str, schema: Json) -> Json:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+
+
+_IDEMPOTENCY_KEY = _header(
+    "Idempotency-Key",
+    "A repeat with the same key gives the first answer and does nothing",
+    {"type": "string", "pattern": "^[ -~]{1,255}$"},
+)
+_AFTER_POSITION = _header(
+    "X-After-Position",
+    "Wait, at most a second, until the views have reached this position of the log",
+    {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+)
+_PREFER = _header(
+    "Prefer", "Wait so many seconds for the venue's word", {"type": "string", "pattern": "^wait=([0-9]|[1-5][0-9]|60)$"}
+)
+
+
+def complete(
+    document: Json, bounds: Mapping[tuple[str, str, str], Json], writing: Collection[tuple[str, str]] = ()
+) -> Json:
     """Return the framework's document with what it cannot know added.
 
-    `bounds` are the schemas of parameters, by path, method and name.
+    `bounds` are the schemas of parameters, by path, method and name; `writing` are the routes that carry commands out.
     """
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update({"Problems": _PROBLEMS, "Refusal": _REFUSAL})
@@ -100,6 +121,10 @@ def complete(document: Json, bounds: Mapping[tuple[str, str, str], Json]) -> Jso
         for method, operation in operations.items():
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] |= bounds.get((path, method, parameter["name"]), {})
+            if path not in PUBLIC:
+                headers = [_IDEMPOTENCY_KEY if (path, method) in writing else _AFTER_POSITION]
+                headers += [_PREFER] if operation["operationId"] == "orders_place" else []
+                operation.setdefault("parameters", []).extend(headers)
             _complete(path, operation, document["components"]["schemas"])
     return document
 
@@ -148,7 +173,7 @@ class _Document(OpenAPIRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:
         """Return the document as JSON."""
         if self._rendered is None:
-            self._rendered = msgspec.json.encode(complete(openapi_schema, schemas(request.app)))
+            self._rendered = msgspec.json.encode(complete(openapi_schema, schemas(request.app), writes(request.app)))
         return self._rendered
 
 

@@ -20,6 +20,7 @@ _BY_NAME: Json = {
     "order_id": "n0190f3a5c2b84d0f9d1a6f5e3c7b2a10",
     "position_mode": "HEDGE",
     "price": "50000",
+    "reason": None,
     "state": "accepted",
     "status": "submitted",
     "trading_pair": "BTC-USDT",

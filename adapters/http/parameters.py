@@ -82,6 +82,16 @@ def schemas(app: Litestar) -> dict[tuple[str, str, str], Json]:
     }
 
 
+def writes(app: Litestar) -> set[tuple[str, str]]:
+    """Return path and method of every route that carries a command out."""
+    return {
+        (path, method.lower())
+        for handler, path in _handlers(app)
+        for method in handler.http_methods
+        if handler.fn.__module__.startswith("write_api.")
+    }
+
+
 def _handlers(app: Litestar) -> Iterator[tuple[HTTPRouteHandler, str]]:
     for route in app.routes:
         if isinstance(route, HTTPRoute):

@@ -97,12 +97,10 @@ class Entrance:
         logger.info(
             "request_done",
             method=scope["method"],
-            path=scope.get(
-                "path_template", "unknown"
-            ),  # the template: the path itself may hold what is nobody's business
+            path=scope.get("path_template", "unknown"),  # the path itself may hold what is nobody's business
             status=status,
             ms=round((perf_counter() - began) * 1000, 2),
-            correlation_id=str(scope[CORRELATION]) if CORRELATION in scope else None,
+            **({"correlation_id": str(scope[CORRELATION])} if CORRELATION in scope else {}),
         )
 
 

@@ -20,7 +20,7 @@ from domain.orders import OrderFilled
 from domain.reports import AccountReport
 from domain.values import OrderType, Side
 from tests.commands.world import T0, world
-from tests.contract.serving import until
+from tests.contract.serving import Nectar, until
 from tests.contract.trading import SECOND, found, order, place, settled
 
 BASIC = {"Authorization": "Basic YWRtaW46YWRtaW4="}
@@ -283,14 +283,25 @@ async def test_a_fill_told_twice_does_not_lose_what_came_with_it():
 
 
 # 48
-def test_two_servers_on_one_log_record_each_order_once(servers, server_url, database_url):
+def test_of_two_servers_on_one_log_one_trades_and_records_each_order_once(servers, database_url, tmp_path):
     first = servers("first", DATABASE_URL=database_url)
-    second = servers("second", DATABASE_URL=database_url)
-    with first.client() as one, second.client() as two:
-        ids = [client.post("/trading/orders", json=order(**FAR)).json()["order_id"] for client in (one, two) * 5]
-        for client in (one, two):
-            orders = until(partial(_all_open, client, ids))
-            assert len(orders) == len(set(ids)) == 10
+    second = Nectar(tmp_path / "second", {"DATABASE_URL": database_url}).launch()
+    try:
+        until(partial(_stands_by, second))
+        with first.client() as one, second.client() as two:
+            assert two.post("/trading/orders", json=order(**FAR)).status_code == 503
+            ids = [one.post("/trading/orders", json=order(**FAR)).json()["order_id"] for _ in range(5)]
+            assert len(until(partial(_all_open, one, ids))) == len(set(ids)) == 5
+    finally:
+        second.stop()
+
+
+def _stands_by(server):
+    try:
+        answer = httpx.get(f"{server.url}/ready", timeout=5)
+    except httpx.TransportError:
+        return False
+    return answer.status_code == 503 and "Standing by" in answer.json()["detail"]
 
 
 def _all_open(client, ids):

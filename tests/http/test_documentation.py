@@ -33,7 +33,7 @@ async def test_an_amount_is_described_as_a_number_or_a_string():
 
 
 async def test_a_parameter_is_described_with_its_bounds():
-    (limit, _) = (await document())["paths"]["/probe"]["get"]["parameters"]
+    limit, *_ = (await document())["paths"]["/probe"]["get"]["parameters"]
     assert (limit["schema"]["minimum"], limit["schema"]["maximum"], limit["schema"]["default"]) == (1, 1000, 1)
 
 
