@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from adapters.migrations import WrongMigration
 from adapters.private_broker import NoBroker
 from adapters.private_postgres import NoPostgres
 from adapters.settings import Settings, WrongSetting, read_env_file
+from adapters.turn import TurnLost
 from adapters.vault import DamagedVault, WrongPassword
 from domain.errors import DomainError
 
@@ -26,6 +27,7 @@ REFUSALS = (
     NoBroker,
     NoPostgres,
     OSError,
+    TurnLost,
     WrongExport,
     WrongMigration,
     WrongPassword,
@@ -46,8 +48,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except REFUSALS as refusal:
-        sys.stderr.write(f"nectar: {refusal}\n")
-        return REFUSED
+        return _refused([refusal])
+    except BaseExceptionGroup as group:
+        refusals, faults = group.split(REFUSALS)
+        if faults is not None or refusals is None:
+            raise
+        return _refused(list(_leaves(refusals)))
+
+
+def _refused(refusals: Iterable[BaseException]) -> int:
+    for message in dict.fromkeys(map(str, refusals)):
+        sys.stderr.write(f"nectar: {message}\n")
+    return REFUSED
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,7 +135,8 @@ async def _verify(wanted: argparse.Namespace, settings: Settings) -> int:
 
     from adapters import database
     from adapters.audit.commands import verify_command
-    from adapters.vault import Vault
+    from adapters.turn import TurnLost
+from adapters.vault import Vault
 
     async with database.reached(settings) as url:
         if wanted.seals is not None:  # exported seals bring their key: whoever checks them needs no password
@@ -129,7 +150,8 @@ async def _export_seals(wanted: argparse.Namespace, settings: Settings) -> int:
 
     from adapters import database
     from adapters.audit.commands import export_command
-    from adapters.vault import Vault
+    from adapters.turn import TurnLost
+from adapters.vault import Vault
 
     async with database.reached(settings) as url:
         vault = await Vault.open(url, settings.config_password)
@@ -138,7 +160,8 @@ async def _export_seals(wanted: argparse.Namespace, settings: Settings) -> int:
 
 async def _change_password(_: argparse.Namespace, settings: Settings) -> int:
     from adapters import database
-    from adapters.vault import Vault
+    from adapters.turn import TurnLost
+from adapters.vault import Vault
 
     new = os.environ.get("NEW_CONFIG_PASSWORD", "")
     if not new:

@@ -22,6 +22,7 @@ MOST_EVENTS = 2000
 """A batch takes no further item from here on; one item may have more events than this."""
 
 _RETRY_SECONDS = 0.1
+_LOCK_SECONDS = 5
 _REFUSED_FOR_CONTENT = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 _FIRST_EVENT = "select position, command_id from log.events where stream = %b and version = %b"
 
@@ -164,6 +165,8 @@ class Writer:
         batches.teach(connection)
         # Checks and inserts of one batch have to see what the batch before committed.
         await connection.execute("set default_transaction_isolation to 'read committed'")
+        # Whoever holds the log's lock for so long is stuck: callers are told rather than kept.
+        await connection.execute("select set_config('lock_timeout', %s, false)", [f"{_LOCK_SECONDS}s"])
         return connection
 
 

@@ -264,3 +264,15 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed():
     at = {e.event.account: (e.version, e.position) for e in events if isinstance(e.event, AccountAdded)}
     assert len(at) == total, "nothing was appended twice"
     assert acknowledged.items() <= at.items()
+
+
+async def test_a_lock_that_somebody_keeps_is_told_and_not_waited_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(writer, "_LOCK_SECONDS", 1)
+    async with PostgresLog.open(database_url) as log, await AsyncConnection.connect(database_url) as stuck:
+        await stuck.execute("select log.lock()")
+        with pytest.raises(Unavailable, match="lock timeout"):
+            await log.append([write("a", 0, added("x"))], origin())
+        await stuck.rollback()
+        assert (await log.append([write("a", 0, added("x"))], origin())).position == 1
