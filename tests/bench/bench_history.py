@@ -12,6 +12,7 @@ from time import perf_counter
 from adapters.asgi import build
 from adapters.event_store import PostgresLog
 from adapters.http.callers import Committed
+from adapters.logging import configure
 from adapters.settings import Settings
 from domain.events import Event
 from projections.pool import Pool
@@ -71,4 +72,5 @@ async def main() -> bool:
 
 
 if __name__ == "__main__":
+    configure("warning")
     sys.exit(0 if asyncio.run(main()) else 1)

@@ -114,7 +114,11 @@ async def main() -> bool:
     rows = [Row(name="a bare route, one row", figure=rates["bare"], unit="/s")]
     for name, what in (("search", f"a page of 50 of {ORDERS:,} orders"), ("state", "the portfolio's state")):
         rows.append(Row(name=what, figure=rates[name], unit="/s"))
-        rows.append(at_least(f"{what}, of the bare route", rates[name] / rates["bare"], SHARE))
+        # Within one round, for other work on the machine comes and goes.
+        shares = [
+            ours.per_second / plain.per_second for ours, plain in zip(figures[name], figures["bare"], strict=True)
+        ]
+        rows.append(at_least(f"{what}, of the bare route", median(shares), SHARE))
     return show(f"Reads by {CLIENTS} clients at once", rows)
 
 

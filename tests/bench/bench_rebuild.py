@@ -9,6 +9,7 @@ from time import perf_counter, process_time
 
 from adapters.event_store import PostgresLog
 from adapters.garbage import collect_rarely
+from adapters.logging import configure
 from projections.replay import rebuild
 from projections.views import VIEWS
 from tests.bench.database import fresh_database
@@ -42,4 +43,5 @@ async def main() -> bool:
 
 
 if __name__ == "__main__":
+    configure("warning")
     sys.exit(0 if asyncio.run(main()) else 1)
