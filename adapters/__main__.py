@@ -135,8 +135,7 @@ async def _verify(wanted: argparse.Namespace, settings: Settings) -> int:
 
     from adapters import database
     from adapters.audit.commands import verify_command
-    from adapters.turn import TurnLost
-from adapters.vault import Vault
+    from adapters.vault import Vault
 
     async with database.reached(settings) as url:
         if wanted.seals is not None:  # exported seals bring their key: whoever checks them needs no password
@@ -150,8 +149,7 @@ async def _export_seals(wanted: argparse.Namespace, settings: Settings) -> int:
 
     from adapters import database
     from adapters.audit.commands import export_command
-    from adapters.turn import TurnLost
-from adapters.vault import Vault
+    from adapters.vault import Vault
 
     async with database.reached(settings) as url:
         vault = await Vault.open(url, settings.config_password)
@@ -160,8 +158,7 @@ from adapters.vault import Vault
 
 async def _change_password(_: argparse.Namespace, settings: Settings) -> int:
     from adapters import database
-    from adapters.turn import TurnLost
-from adapters.vault import Vault
+    from adapters.vault import Vault
 
     new = os.environ.get("NEW_CONFIG_PASSWORD", "")
     if not new:
