@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import LiteralString
 
 from domain.accounts import AccountAdded, AccountRemoved, CredentialsRemoved, CredentialsStored
 from domain.events import Recorded
@@ -69,6 +70,10 @@ VIEW = View(
     handles=(AccountAdded, AccountRemoved, CredentialsStored, CredentialsRemoved),
     apply=apply,
 )
+
+
+CONNECTED: LiteralString = "(account, connector) in (select account, connector from account_connectors)"
+"""Holds for rows of other views whose account is connected to their connector now."""
 
 
 async def connectors(connection: Connection, accounts: Sequence[str] | None = None) -> dict[str, list[str]]:

@@ -1,5 +1,7 @@
 """Positions on perpetuals, their leverage and mode, and the funding paid for them."""
 
+# ruff: noqa: S608 - queries are put together from constants of this package
+
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -10,6 +12,7 @@ from domain.events import Recorded
 from domain.positions import FundingPaid, LeverageSet, PositionModeSet, PositionObserved
 from domain.values import PositionMode, PositionSide
 from projections import paging
+from projections.accounts import CONNECTED
 from projections.paging import Listing
 from projections.view import Changes, Connection, View
 
@@ -226,19 +229,25 @@ async def held(
     after: Place | None = None,
     account: Sequence[str] | None = None,
     connector: Sequence[str] | None = None,
+    followed: bool = False,
 ) -> tuple[list[Held], Place | None, int]:
-    """Return open positions in order, the place to go on behind (None: no more), and how many match in all."""
+    """Return open positions in order, the place to go on behind (None: no more), and how many match in all.
+
+    With `followed` only those of accounts that are connected now.
+    """
     values = {
         "account": list(account) if account else None,
         "connector": list(connector) if connector else None,
         "after": list(after) if after else None,
         "limit": limit + 1,
+        "followed": followed,
     }
     found = await connection.execute(
         "select account, connector, trading_pair, side, amount, entry_price, mark_price, unrealized_pnl, leverage,"
         " observed_at, total from (select *, count(*) over () as total from positions"
         " where (%(account)s::text[] is null or account = any(%(account)s))"
-        " and (%(connector)s::text[] is null or connector = any(%(connector)s))) p"
+        " and (%(connector)s::text[] is null or connector = any(%(connector)s))"
+        f" and (not %(followed)s or {CONNECTED})) p"
         " where %(after)s::text[] is null or array[account, connector, trading_pair, side] > %(after)s::text[]"
         " order by account, connector, trading_pair, side limit %(limit)s",
         values,

@@ -64,7 +64,7 @@ class OrderReads(Controller):
         self, request: Request, data: JSONBody[OpenOrdersRequest], reads: NamedDependency[Reads]
     ) -> Answer:
         """Answer the orders that may still trade, newest first."""
-        headers = await reads.settle(request, "orders")
+        headers = await reads.settle(request, "orders", "accounts")
         async with reads.connection() as connection:
             found = await page(
                 connection,

@@ -118,10 +118,12 @@ class PositionReads(Controller):
         markets: NamedDependency[Markets],
     ) -> Answer:
         """Answer the open positions, marked at the prices now."""
-        headers = await reads.settle(request, "positions")
+        headers = await reads.settle(request, "positions", "accounts")
         place, chosen = _place_of(data.cursor), {"account": data.account_names, "connector": data.connector_names}
         async with reads.connection() as connection:
-            found, following, total = await positions.held(connection, limit=data.limit, after=place, **chosen)
+            found, following, total = await positions.held(
+                connection, limit=data.limit, after=place, followed=True, **chosen
+            )
         prices = await _prices(markets, found)
         items = [encode(on_the_wire(p, prices.get(p.connector, {}).get(p.trading_pair))).decode() for p in found]
         cursor = _SEPARATOR.join(following) if following else None

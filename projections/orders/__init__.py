@@ -25,6 +25,7 @@ from domain.orders import (
 )
 from domain.values import OrderType, PositionAction, Side
 from projections import paging
+from projections.accounts import CONNECTED
 from projections.orders.rows import OrderItem, OrderRow, Row, TradeItem, TradeRow, loaded, order_row, trade_row
 from projections.orders.tables import INDEXES, TABLES
 from projections.paging import Listing
@@ -147,10 +148,11 @@ OPEN_ORDERS = Listing(
     counts="order_counts",
     item="case when cancel_requested_at is null then wire"
     """ else jsonb_set(wire::jsonb, '{status}', '"PENDING_CANCEL"')::text end""",
-    only="state in ('placed', 'unknown', 'accepted')",
-    only_counts="status in ('SUBMITTED', 'OPEN', 'PARTIALLY_FILLED')",
+    only=f"state in ('placed', 'unknown', 'accepted') and {CONNECTED}",
+    only_counts=f"status in ('SUBMITTED', 'OPEN', 'PARTIALLY_FILLED') and {CONNECTED}",
 )
-"""The orders that may still trade, as `orders/active` shows them."""
+"""The orders that may still trade, as `orders/active` shows them; those of accounts that are not connected any more
+cannot be followed, and stand in `ORDERS` alone."""
 
 
 async def accepted(connection: Connection, *, account: str, connector: str) -> list[tuple[OrderPlaced, str, Decimal]]:

@@ -26,12 +26,11 @@ from projections.runner import Progress, Projector
 from projections.views import VIEWS
 from tests.bench.database import fresh_database
 from tests.bench.history import balances, connected, orders, write
-from tests.bench.table import Row, at_most, show
+from tests.bench.table import Row, show
 
 ORDERS_BEFORE = 20_000
 PER_SECOND = 200
 SECONDS = 8.0
-P99_MS = 10
 STREAM = "balances-master_account-live"
 
 
@@ -93,7 +92,7 @@ def _facts(order_id: str) -> list[Event]:
 
 
 async def main() -> bool:
-    """Print the figures beside their limit; return whether it was kept."""
+    """Print the figures ; there is no limit to keep."""
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(fresh_database())
         write(url, chain(connected(), orders(ORDERS_BEFORE)))
@@ -114,7 +113,7 @@ async def main() -> bool:
         f"From acknowledged to visible in all views, at {PER_SECOND} orders a second",
         [
             Row(name="half within", figure=percentiles[49], unit="ms"),
-            at_most("99 % within", percentiles[98], P99_MS, "ms"),
+            Row(name="99 % within", figure=percentiles[98], unit="ms"),
             Row(name="processor time of this process, an order, without views", figure=without, unit="ms"),
             Row(name="what keeping the views adds", figure=with_views - without, unit="ms"),
         ],

@@ -6,6 +6,7 @@ from tests.projections.given import (
     cancel_rejected,
     cancel_requested,
     canceled,
+    disconnected,
     expired,
     failed,
     filled,
@@ -88,6 +89,13 @@ async def test_an_open_order_is_listed_before_the_venue_has_spoken(server):
     listed = (await server.ask("/trading/orders/active", {"account_names": ["master_account"]}))["data"]
     found = {order["order_id"]: (order["exchange_order_id"], order["price"]) for order in listed}
     assert found == {"a": (None, 100.0), "b": ("9", None)}
+
+
+async def test_an_order_that_nobody_follows_any_more_is_not_listed_as_active_but_kept(server):
+    await server.told([*MASTER, placed("a"), accepted("a"), disconnected("master_account", "paper")])
+    active = await server.ask("/trading/orders/active", {})
+    assert (active["data"], active["pagination"]["total_count"]) == ([], 0)
+    assert [order["status"] for order in (await server.ask("/trading/orders/search", {}))["data"]] == ["OPEN"]
 
 
 async def test_a_rejected_order_keeps_what_it_was(server):

@@ -1,5 +1,5 @@
 from domain.values import PositionMode, PositionSide
-from tests.projections.given import AT, account, funding, mode, position
+from tests.projections.given import AT, account, disconnected, funding, mode, position
 
 MASTER = account("master_account", "paper", "paper_perpetual")
 EMPTY = {"limit": 50, "has_more": False, "next_cursor": None, "total_count": 0}
@@ -35,6 +35,11 @@ async def test_a_position_is_marked_at_the_price_now(server):
 
 async def test_a_closed_position_is_gone(server):
     await server.told([*MASTER, position("0.5"), position("0")])
+    assert await server.ask("/trading/positions", {"limit": 50}) == {"data": [], "pagination": EMPTY}
+
+
+async def test_a_position_that_nobody_follows_any_more_is_not_listed(server):
+    await server.told([*MASTER, position("0.5"), disconnected("master_account", "paper_perpetual")])
     assert await server.ask("/trading/positions", {"limit": 50}) == {"data": [], "pagination": EMPTY}
 
 
