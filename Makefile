@@ -23,7 +23,7 @@ run: $(STAMP) ## Start the server on http://127.0.0.1:8000 (ARGS="--port 8001").
 	@$(BIN)/nectar serve $(ARGS)
 
 test: $(STAMP) test-packages lint ## Run every check and every test.
-	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=
 	$(BIN)/coverage report
 	@echo "Decisions are covered to the last branch:"
 	$(BIN)/coverage report --include='domain/*' --fail-under=100

@@ -102,9 +102,11 @@ async def search(
     source: LiteralString = "log.events e" if stream is not None else "audit a join log.events e on e.shard = 0"
     joined: LiteralString = "" if stream is not None else " and e.position = a.position"
     key: LiteralString = "e" if stream is not None else "a"
+    # In a stream, versions are in the order of positions, and they are what its index holds.
+    order: LiteralString = "e.version" if stream is not None else "a.position"
     where = (" where " + " and ".join(conditions)).replace("@", key) if conditions else ""
     found = await connection.execute(
-        f"select {_ENTRY} from {source}{joined}{where} order by {key}.position desc limit %(limit)s", values
+        f"select {_ENTRY} from {source}{joined}{where} order by {order} desc limit %(limit)s", values
     )
     return [_entry(row) async for row in found]
 

@@ -51,3 +51,7 @@ def test_ids_hold_what_was_added_whatever_was_made_of_the_sets_before(steps: lis
         assert ids == plain_set
         assert len(ids) == len(plain_set)
         assert all((name in ids) == (name in plain_set) for name in "abcdefgh")
+
+
+def test_a_set_of_ids_shows_them_in_the_order_in_which_they_came() -> None:
+    assert repr(Ids(["b", "a"]).plus("c")) == "Ids(['b', 'a', 'c'])"
