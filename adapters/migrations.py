@@ -36,8 +36,7 @@ async def migrate(database_url: str) -> list[str]:
     """Apply what is missing, each file in a transaction of its own, and return the names of what was applied.
 
     Programs that start at the same time wait for each other. Raises `WrongMigration` for a file that has changed since
-    it was applied, and for a database that a newer program has been at; `Unavailable` when the database cannot be
-    reached.
+    it was applied and for a database that a newer program has been at, `Unavailable` when there is no database.
     """
     return await apply(database_url, found())
 
@@ -47,8 +46,7 @@ async def apply(database_url: str, migrations: dict[str, str]) -> list[str]:
     try:
         return await _apply(database_url, migrations)
     except OperationalError as lost:
-        why = str(lost).strip().partition("\n")[0]
-        raise Unavailable(f"The database cannot be reached: {why}") from lost
+        raise Unavailable(f"The database cannot be reached: {str(lost).strip().splitlines()[0]}") from lost
 
 
 async def _apply(database_url: str, migrations: dict[str, str]) -> list[str]:
@@ -73,11 +71,9 @@ async def _apply(database_url: str, migrations: dict[str, str]) -> list[str]:
 def _check(known: dict[str, str], migrations: dict[str, str]) -> None:
     for name, checksum in known.items():
         if name not in migrations:
-            message = f"The database has migration {name}, which this program does not know: it needs a newer version"
-            raise WrongMigration(message)
+            raise WrongMigration(f"The database has migration {name}, which only a newer program knows")
         if checksum != _checksum(migrations[name]):
-            message = f"Migration {name} was changed after it was applied; add a new file for a change instead"
-            raise WrongMigration(message)
+            raise WrongMigration(f"Migration {name} was changed after it was applied; add a new file instead")
 
 
 def _checksum(text: str) -> str:

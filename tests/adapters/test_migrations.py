@@ -64,5 +64,5 @@ async def test_a_migration_that_was_changed_is_refused(empty_database_url: str):
 
 async def test_a_database_of_a_newer_program_is_refused(empty_database_url: str):
     await apply(empty_database_url, TWO)
-    with pytest.raises(WrongMigration, match=r"0002_two\.sql, which this program does not know"):
+    with pytest.raises(WrongMigration, match=r"0002_two\.sql, which only a newer program knows"):
         await apply(empty_database_url, ONE)
