@@ -177,7 +177,7 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
         loops.append(tasks.create_task(intake.run(bus), name="intake"))
         ready = Readiness(log, progress)
         turn = Turn(database_url)
-        loops.append(tasks.create_task(_work(settings, bus, intake, ready, turn), name="work"))
+        loops.append(tasks.create_task(_work(settings, bus, intake, ready, turn=turn, log=log), name="work"))
         try:
             yield _application(settings, bus, pool, progress, ready)
         finally:
@@ -189,12 +189,15 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
                 loop.cancel()
 
 
-async def _work(settings: Settings, bus: Bus, intake: Intake, ready: Readiness, turn: Turn) -> None:
+async def _work(
+    settings: Settings, bus: Bus, intake: Intake, ready: Readiness, *, turn: Turn, log: PostgresLog
+) -> None:
     """Bring accounts and orders to where the log says they are, say ready, then keep them there.
 
     Raises `TurnLost` where another server has taken over.
     """
     await turn.take(ready.wait_for)
+    log.hold(turn.number)
     watch = OrderWatch(bus, intake.drain)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(turn.keep(), name="turn")

@@ -42,6 +42,11 @@ class Turn:
         self._connection: AsyncConnection | None = None
         self._number: int | None = None
 
+    @property
+    def number(self) -> int:
+        """The number of the turn that was taken; 0 before."""
+        return self._number or 0
+
     async def take(self, waits_for: Callable[[str], None]) -> None:
         """Wait until nobody else works, and take the turn; `waits_for` is told when that is not at once."""
         stood_by = False

@@ -66,6 +66,10 @@ class PostgresLog:
                 if not task.cancelled():
                     task.result()  # raises what it failed with
 
+    def hold(self, turn: int) -> None:
+        """Append only while nobody has taken a later turn to work on this database (`work.turns`)."""
+        self._writer.hold(turn)
+
     async def append(
         self, writes: Sequence[Write], origin: Origin, *, answer: bytes | None = None, request: bytes = b""
     ) -> Appended:

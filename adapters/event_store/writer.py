@@ -45,6 +45,7 @@ class Writer:
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._connection: AsyncConnection | None = None
+        self._turn: int | None = None
         self._lost: str | None = None  # why there is no connection
 
     async def append(self, item: Item) -> Appended:
@@ -63,6 +64,13 @@ class Writer:
             self._connection = await self._connect()
         except psycopg.Error as e:
             raise connections.unreachable(e) from e
+
+    def hold(self, turn: int) -> None:
+        """Connect from now on only while nobody has taken a later turn to work on this database.
+
+        A server that was cut off and is back must not append what it believed meanwhile, not even until it notices.
+        """
+        self._turn = turn
 
     def close(self) -> None:
         """Let `run` commit what waits, and end."""
@@ -167,6 +175,11 @@ class Writer:
         await connection.execute("set default_transaction_isolation to 'read committed'")
         # Whoever holds the log's lock for so long is stuck: callers are told rather than kept.
         await connection.execute("select set_config('lock_timeout', %s, false)", [f"{_LOCK_SECONDS}s"])
+        if self._turn is not None:
+            row = await (await connection.execute("select taken from work.turns")).fetchone()
+            if row != (self._turn,):
+                await connection.close()
+                raise psycopg.OperationalError("another server has taken over the work on this database")
         return connection
 
 

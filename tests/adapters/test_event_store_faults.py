@@ -276,3 +276,24 @@ async def test_a_lock_that_somebody_keeps_is_told_and_not_waited_for(
             await log.append([write("a", 0, added("x"))], origin())
         await stuck.rollback()
         assert (await log.append([write("a", 0, added("x"))], origin())).position == 1
+
+
+async def test_a_server_that_comes_back_after_another_took_over_appends_nothing(
+    database_url: str, log: PostgresLog, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(writer, "SETTLE_SECONDS", 0.2)
+    async with (
+        await AsyncConnection.connect(database_url, autocommit=True) as other,
+        wired_writer(database_url) as (wire, made),
+    ):
+        await other.execute("insert into work.turns (taken) values (1)")
+        made.hold(1)
+        await made.append(item([write("a", 0, added("before"))]))
+        await wire.cut()
+        await other.execute("update work.turns set taken = 2")
+        with pytest.raises(Unavailable):  # it was under way when the connection was found to be gone
+            await made.append(item([write("a", 1, added("stale"))]))
+        with pytest.raises(Unavailable, match="taken over"):
+            await made.append(item([write("a", 1, added("stale"))]))
+        assert await look(log, "a") == [added("before")]
+        await other.execute("update work.turns set taken = 1")
