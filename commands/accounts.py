@@ -110,7 +110,7 @@ async def remove_credentials(command: RemoveCredentials, call: Call) -> Outcome:
         return Outcome(result=None, position=decided.position)
 
 
-async def _decide(call: Call, account: str, decision: Callable[[Account], list[Event]]) -> Decided:
+async def _decide(call: Call, account: str, decision: Callable[[Account], list[Event]]) -> Decided[Account]:
     return await decide(
         call.ports.log,
         call.origin,

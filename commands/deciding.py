@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -24,9 +24,10 @@ class AlreadyAnswered(Exception):
         self.appended = appended
 
 
-class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """What was appended, at which position of the log the caller's view of the world now is."""
+class Decided(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
+    """What was decided on which state, and at which position of the log the caller's view of the world now is."""
 
+    state: S
     events: Sequence[Event]
     position: int
 
@@ -56,7 +57,7 @@ async def decide(
     decision: Callable[[S], list[Event]],
     answer: bytes | None = None,
     request: bytes = b"",
-) -> Decided:
+) -> Decided[S]:
     """Decide on the present state of one stream and append what was decided.
 
     A decision of `[]` appends nothing, but where the origin has an idempotency key its answer is kept. Raises what the
@@ -64,9 +65,10 @@ async def decide(
     """
     for attempt in range(1, ATTEMPTS + 1):
         history = (await log.read([stream]))[stream]
-        events = decision(fold(new, evolve, history))
+        state = fold(new, evolve, history)
+        events = decision(state)
         if not events and origin.idempotency_key is None:
-            return Decided(events=events, position=history[-1].position if history else 0)
+            return Decided(state=state, events=events, position=history[-1].position if history else 0)
         version = history[-1].version if history else 0
         try:
             position = await append(
@@ -80,5 +82,5 @@ async def decide(
             if attempt == ATTEMPTS:
                 raise
         else:
-            return Decided(events=events, position=position)
+            return Decided(state=state, events=events, position=position)
     raise AssertionError("the last attempt returns or raises")

@@ -190,15 +190,13 @@ async def cancel(command: CancelOrder, call: Call) -> Outcome:
         request=call.request,
     )
     if decided.events:
-        ports.spawn(_send_cancel(exchange, command, call))
+        ports.spawn(_send_cancel(exchange, command, decided.state.trading_pair))
     return Outcome(result=None, position=decided.position)
 
 
-async def _send_cancel(exchange: Exchange, command: CancelOrder, call: Call) -> None:
-    order = (await call.ports.log.read([stream_of(command.client_order_id)]))[stream_of(command.client_order_id)]
-    pair = fold(NEW, evolve, order).trading_pair
+async def _send_cancel(exchange: Exchange, command: CancelOrder, trading_pair: str) -> None:
     try:
-        await exchange.cancel(command.account, command.client_order_id, pair)
+        await exchange.cancel(command.account, command.client_order_id, trading_pair)
     except Unavailable as silence:
         # Whether the venue heard it is not known: the orders process asks what became of the order.
         logger.warning("cancel_unanswered", order_id=command.client_order_id, why=silence.message)
