@@ -300,12 +300,4 @@ async def _refresh(bus: Bus, accounts: Sequence[str] | None, connectors: Sequenc
     A venue that is away leaves its balances as they were last seen. Raises `Unavailable` for a log that is.
     """
     await bus.ports.log.position()
-    observed = await asyncio.gather(
-        *[
-            schedule.observe(bus, account, connector)
-            for account, connected in bus.ports.venues.accounts().items()
-            for connector in sorted(connected)
-            if (accounts is None or account in accounts) and (connectors is None or connector in connectors)
-        ]
-    )
-    return max(observed, default=0)
+    return await schedule.observe_all(bus, accounts, connectors)

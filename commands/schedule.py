@@ -1,5 +1,6 @@
 """What happens by the clock: which job, how often, what it does."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
@@ -42,13 +43,17 @@ async def forget_keys(bus: Bus) -> None:
     logger.info("idempotency_keys_forgotten", keys=forgotten)
 
 
-async def observe_all(bus: Bus) -> int:
-    """Record a snapshot of every account on every connector; return the newest position."""
-    position = 0
-    for account, connectors in bus.ports.venues.accounts().items():
-        for connector in sorted(connectors):
-            position = max(position, await observe(bus, account, connector))
-    return position
+async def observe_all(bus: Bus, accounts: Sequence[str] | None = None, connectors: Sequence[str] | None = None) -> int:
+    """Record a snapshot of every account on every connector, or of those named; return the newest position."""
+    observed = await asyncio.gather(
+        *[
+            observe(bus, account, connector)
+            for account, connected in bus.ports.venues.accounts().items()
+            for connector in sorted(connected)
+            if (accounts is None or account in accounts) and (connectors is None or connector in connectors)
+        ]
+    )
+    return max(observed, default=0)
 
 
 async def observe(bus: Bus, account: str, connector: str) -> int:
