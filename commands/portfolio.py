@@ -4,7 +4,7 @@ That a fill and the balances after it are one commit is what lets the paper venu
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import structlog
@@ -57,10 +57,9 @@ async def observe(command: ObserveBalances, call: Call) -> Outcome:
 async def record(command: RecordReport, call: Call) -> Outcome:
     """Record a report; what is known already adds nothing."""
     ports, report = call.ports, command.report
-    prices = await _prices(ports)
     position = 0
     for attempt in range(1, ATTEMPTS + 1):
-        writes, position = await _writes(call, report, prices)
+        writes, position = await _writes(call, report)
         if not writes:
             break
         try:
@@ -81,7 +80,7 @@ async def _prices(ports: Ports) -> dict[str, Decimal]:
     return prices
 
 
-async def _writes(call: Call, report: AccountReport, prices: Mapping[str, Decimal]) -> tuple[list[Write], int]:
+async def _writes(call: Call, report: AccountReport) -> tuple[list[Write], int]:
     """Return what is new in a report, and the newest position that was looked at."""
     ports = call.ports
     events = _order_events(report)
@@ -99,7 +98,7 @@ async def _writes(call: Call, report: AccountReport, prices: Mapping[str, Decima
             report.holdings,
             account=report.account,
             connector=report.connector,
-            prices=usd_prices([h.token for h in report.holdings], prices),
+            prices=usd_prices([h.token for h in report.holdings], await _prices(ports)),
             banned=ports.banned,
             at=report.reported_at,
         )
