@@ -156,9 +156,10 @@ def test_a_file_that_is_wrong_is_refused_with_the_line(tmp_path, text, message):
         replayed(written(tmp_path, text))
 
 
-@pytest.mark.parametrize(
-    "content", [b"not gzip", gzip.compress(b"timestamp,price\n" * 999)[:40], b"\x1f\x8b" + b"\x08" * 99]
-)
+CUT = gzip.compress(b"timestamp,price\n" * 999)[:40]
+
+
+@pytest.mark.parametrize("content", [b"not gzip", CUT, b"\x1f\x8b" + b"\x08" * 99], ids=["not gzip", "cut", "damaged"])
 def test_a_damaged_archive_is_refused(tmp_path, content):
     with pytest.raises(Invalid, match=r"'BTC-USDT\.csv\.gz' cannot be read"):
         replayed(written(tmp_path, content, "BTC-USDT.csv.gz"))
