@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from domain.matching.depth import Depth
 from domain.matching.working import Working
-from domain.values import Side
+from domain.values import Side, Utc
 
 Offer = tuple[Decimal, Decimal, Working | None]
 """A price, the base to be had at it, and the order behind it; None is the market's depth."""
@@ -61,6 +61,17 @@ class Half:
     def first(self) -> Working | None:
         """Return the order of ours that is next to trade."""
         return next(iter(self._orders[self._keys[-1]].values())) if self._keys else None
+
+    def ahead_of(self, price: Decimal, at: Utc) -> Working | None:
+        """Return the order of ours that is next to trade of those at better prices that rested before a time."""
+        bound = price * self._sign
+        for key in reversed(self._keys):
+            if key <= bound:
+                return None
+            for order in self._orders[key].values():
+                if order.rested_at is not None and order.rested_at < at:
+                    return order
+        return None
 
     def best(self, reach: Decimal | None) -> Offer | None:
         """Return the best offer within reach (None: at any price). At one price our orders come before the depth.

@@ -1,4 +1,4 @@
-"""Depth: the market's side of a book, made out of one quote."""
+"""Depth: the market's side of a book, made out of one quote or of a real venue's book; and what else a market tells."""
 
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, Decimal
@@ -6,7 +6,7 @@ from decimal import ROUND_CEILING, Decimal
 import msgspec
 
 from domain.connectors import TradingRule
-from domain.values import round_down
+from domain.values import ZERO, Side, Utc, round_down
 
 LEVELS = 20
 GAP = Decimal("0.0001")
@@ -33,6 +33,39 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True):
     bids: Sequence[tuple[Decimal, Decimal]]
     asks: Sequence[tuple[Decimal, Decimal]]
     mark: Decimal
+
+
+class Trade(msgspec.Struct, frozen=True, kw_only=True):
+    """One trade between others on the real market: `taker` is the side of the one who came to the book."""
+
+    price: Decimal
+    amount: Decimal
+    taker: Side
+    traded_at: Utc  # venue clock
+
+
+class Away(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair's market cannot be seen, and until its next depth nothing is known of it. `reason` is for the user."""
+
+    reason: str
+
+
+News = Depth | Away | Sequence[Trade]
+"""What is new of one pair's market: a book in the place of the last one, trades in their order, or that it is away."""
+
+
+def depth_of(bids: Sequence[tuple[Decimal, Decimal]], asks: Sequence[tuple[Decimal, Decimal]]) -> Depth | None:
+    """Return a venue's book of (price, amount) as depth, None for one that is empty or whose best prices cross.
+
+    Levels may come in any order; one without a price or an amount is none. The mark is the middle of the best prices,
+    or the best price where there is only one side.
+    """
+    high = sorted((level for level in bids if min(level) > 0), reverse=True)
+    low = sorted(level for level in asks if min(level) > 0)
+    best = [side[0][0] for side in (high, low) if side]
+    if not best or (high and low and high[0][0] >= low[0][0]):
+        return None
+    return Depth(bids=high, asks=low, mark=sum(best, ZERO) / len(best))
 
 
 def ladder(quote: Quote, rule: TradingRule, levels: int = LEVELS) -> Depth:

@@ -2,21 +2,22 @@
 
 Orders trade by price and then by time, against each other and against the market's depth, which is used up until the
 next tick. What takes pays the prices of what rests; what rests trades at its own price, also when the market's depth
-comes to it. Facts of one step and account stand in one report, so a fill and the balances after it are recorded
-together or not at all. Nothing here reads a clock: steps are told the time, and time never goes back.
+comes to it or trades of others go past it. A pair whose market is away waits. Facts of one step and account stand in
+one report, so a fill and the balances after it are recorded together or not at all. Nothing here reads a clock: steps
+are told the time, and time never goes back.
 
 Exchange order ids and trade ids are one count. It begins at the microsecond of the start, so it could only meet an id
 of an earlier run if that run gave a million ids a second for as long as it lived.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
 
 from domain.errors import Invalid
 from domain.matching.cash import Cash
-from domain.matching.depth import Depth
+from domain.matching.depth import Away, Depth, News
 from domain.matching.floor import MICROSECOND, Floor, Terms
 from domain.matching.funding import EPOCH, boundaries
 from domain.matching.margin import MAX_LEVERAGE, Margin, Position
@@ -56,6 +57,17 @@ class Engine:
     def borne(self) -> Decimal:
         """What the venue paid for accounts that had lost more than they owned."""
         return self._floor.borne
+
+    @property
+    def busy(self) -> set[str]:
+        """The pairs whose market matters: those with open orders or positions."""
+        members = self._floor.members.values()
+        held = {pair for member in members if member.margin is not None for pair, _, _ in member.margin.exposed()}
+        return held | {order.trading_pair for member in members for order in member.orders.values()}
+
+    def list_pairs(self, trading_pairs: Iterable[str]) -> None:
+        """Trade these pairs from now on, beside those of the terms."""
+        self._floor.tokens.update((pair, split_pair(pair)) for pair in trading_pairs)
 
     def join(self, account: str, standing: Standing, now: Utc, *, tell: bool = False) -> list[AccountReport]:
         """Let an account trade, going on from where it stood; `tell` its balances even if nothing happened since.
@@ -103,6 +115,8 @@ class Engine:
             floor.refuse(placed, f"Account '{placed.account}' is not connected to {self.terms.connector}")
         elif placed.trading_pair not in floor.tokens:
             floor.refuse(placed, f"Trading pair '{placed.trading_pair}' is not traded on {self.terms.connector}")
+        elif placed.trading_pair in floor.away:
+            floor.refuse(placed, floor.away[placed.trading_pair])
         else:
             floor.enter(member, placed)
         return floor.reports()
@@ -120,17 +134,24 @@ class Engine:
             floor.end(member, order, OrderCanceled(canceled_at=floor.now))
         return floor.reports()
 
-    def tick(self, market: Mapping[str, Depth], now: Utc) -> list[AccountReport]:
-        """Take in the market's new depth: orders it comes to trade, positions that it ruins are liquidated."""
+    def tick(self, market: Mapping[str, News], now: Utc) -> list[AccountReport]:
+        """Take in what is new of the market: orders it comes to trade, positions that it ruins are liquidated."""
         floor = self._floor
-        for trading_pair, depth in market.items():
-            floor.marks[trading_pair] = depth.mark
+        for trading_pair, news in market.items():
+            if isinstance(news, Depth):
+                floor.marks[trading_pair] = news.mark
         floor.begin(now)
-        for trading_pair, depth in market.items():
-            floor.meet_depth(trading_pair, depth)
+        for trading_pair, news in market.items():
+            match news:
+                case Depth():
+                    floor.meet_depth(trading_pair, news)
+                case Away():
+                    floor.lose(trading_pair, news.reason)
+                case _:
+                    floor.meet_trades(trading_pair, news)
         for member in floor.members.values():
             if member.margin is not None:
-                for token in member.margin.doomed():
+                for token in member.margin.doomed(floor.away):
                     floor.liquidate(member, member.margin, token)
         return floor.reports()
 

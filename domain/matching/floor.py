@@ -3,7 +3,7 @@
 Facts are collected per account until the step is over, and then become its report.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ import msgspec
 
 from domain.connectors import TradingRule
 from domain.matching.book import Book, Half
-from domain.matching.depth import Depth
+from domain.matching.depth import Depth, Trade
 from domain.matching.fees import Fees
 from domain.matching.funding import EPOCH, boundaries, boundary_after
 from domain.matching.margin import Margin, Position, side_of
@@ -36,6 +36,7 @@ NO_DEPTH = "Nothing is left in the book to trade with"
 NOTHING_TO_REDUCE = "Nothing is left to reduce"
 LIQUIDATION = "Liquidation: the wallet does not cover the maintenance margin"
 NOT_COVERED = "The balance does not cover the order any more"
+NOTHING = Depth(bids=(), asks=(), mark=ZERO)
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -50,7 +51,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Floor:
-    """The accounts and books of one venue. `borne` is what the venue paid for accounts that lost more than they had."""
+    """The accounts and books of one venue.
+
+    `borne` is what the venue paid for accounts that lost more than they had, `away` why a pair's market is not seen.
+    """
 
     def __init__(self, terms: Terms, now: Utc) -> None:
         """Begin with no account and no market."""
@@ -59,6 +63,7 @@ class Floor:
         self.marks: dict[str, Decimal] = {}
         self.borne = ZERO
         self.members: dict[str, Member] = {}
+        self.away: dict[str, str] = {}
         self.tokens = {pair: split_pair(pair) for pair in terms.rules}
         self.told = Told()
         self._books: dict[str, Book] = {}
@@ -171,7 +176,7 @@ class Floor:
     def rest(self, member: Member, order: Working) -> None:
         """Put an order into the book and lock what it needs."""
         member.ledger.hold(order)
-        order.resting = True
+        order.rested_at = self.now
         member.orders[order.client_order_id] = order
         if order.action is PositionAction.CLOSE:
             member.closing[order.client_order_id] = order
@@ -207,7 +212,7 @@ class Floor:
     def uncross(self, trading_pair: str) -> None:
         """Trade resting orders that meet because their accounts came back at different times: the older one's price."""
         book = self.book(trading_pair)
-        while True:
+        while trading_pair not in self.away:
             bid, ask = book.bids.first(), book.asks.first()
             if bid is None or ask is None or bid.limit < ask.limit:
                 return
@@ -224,6 +229,8 @@ class Floor:
         """Take in new depth and fill what rests within its reach, each order at its own price."""
         book = self.book(trading_pair)
         book.refresh(depth)
+        if self.away.pop(trading_pair, None) is not None:
+            self.uncross(trading_pair)
         for side in (Side.BUY, Side.SELL):
             own, other = book.own(side), book.other(side)
             while (order := own.first()) is not None:
@@ -232,6 +239,24 @@ class Floor:
                 if not taken:
                     break
                 self._fill(member, order, taken, order.limit, is_maker=True)
+
+    def meet_trades(self, trading_pair: str, trades: Sequence[Trade]) -> None:
+        """Fill what others' trades went past: at its own price, all together at most what was traded.
+
+        Who took there would have come to our order first. At the price of the trade itself others were first.
+        """
+        for trade in trades if trading_pair not in self.away else ():
+            own, left = self.book(trading_pair).own(trade.taker.opposite), trade.amount
+            while left and (order := own.ahead_of(trade.price, trade.traded_at)) is not None:
+                member = self.members[order.account]
+                amount = min(left, member.ledger.room(order))
+                self._fill(member, order, amount, order.limit, is_maker=True)
+                left -= amount
+
+    def lose(self, trading_pair: str, reason: str) -> None:
+        """Trade a pair no more until its next depth: what rests waits."""
+        self.book(trading_pair).refresh(NOTHING)
+        self.away[trading_pair] = reason
 
     def _trade(self, member: Member, order: Working, half: Half, reach: Decimal | None) -> str | None:
         """Trade an order with what is within reach, best first; return why it must not rest, None if it may."""

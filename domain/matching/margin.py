@@ -11,7 +11,7 @@ where a new order is checked (losses that are not realized yet cannot be used ag
 wallet can be below zero as long as profits that are not realized yet cover it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 
 import msgspec
@@ -187,16 +187,22 @@ class Margin:
         """Return the mark price; of a pair that the market does not have any more, the entry price."""
         return self._marks.get(trading_pair, position.entry)
 
-    def doomed(self) -> list[str]:
-        """Return the wallets that do not cover the maintenance margin of their positions."""
+    def doomed(self, away: Container[str]) -> list[str]:
+        """Return the wallets that do not cover the maintenance margin of their positions.
+
+        Nobody can tell for a wallet with a position in a pair whose market is away.
+        """
         short: list[str] = []
         maintenance: dict[str, Decimal] = {}
+        blind: set[str] = set()
         for trading_pair, _, position in self.exposed():
             token = self.exposures[trading_pair].token
+            if trading_pair in away:
+                blind.add(token)
             worth = abs(position.amount) * self.mark(trading_pair, position)
             maintenance[token] = maintenance.get(token, ZERO) + worth * MAINTENANCE
         for token, least in maintenance.items():
-            if self.units.get(token, ZERO) + self._unrealized(token, {}) < least:
+            if token not in blind and self.units.get(token, ZERO) + self._unrealized(token, {}) < least:
                 short.append(token)
         return short
 

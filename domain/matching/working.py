@@ -5,14 +5,15 @@ from decimal import Decimal
 import msgspec
 
 from domain.orders import OrderPlaced
-from domain.values import OrderType, PositionAction, Side
+from domain.values import OrderType, PositionAction, Side, Utc
 
 
 class Working(msgspec.Struct, kw_only=True, eq=False):
     """An order that is being matched or rests in a book. `remaining` in base is what may still trade.
 
     `number` is its exchange order id and its place in time: of two orders the smaller number came first. An order of
-    the venue's own (a liquidation) has the id under which we keep orders that we did not place.
+    the venue's own (a liquidation) has the id under which we keep orders that we did not place. `rested_at` is when it
+    went into the book of this run.
     """
 
     number: int
@@ -26,7 +27,12 @@ class Working(msgspec.Struct, kw_only=True, eq=False):
     action: PositionAction
     price: Decimal | None
     remaining: Decimal
-    resting: bool = False
+    rested_at: Utc | None = None
+
+    @property
+    def resting(self) -> bool:
+        """Whether it is in a book."""
+        return self.rested_at is not None
 
     @property
     def limit(self) -> Decimal:
