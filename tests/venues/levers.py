@@ -7,7 +7,6 @@ what happened. What a request asks for is told by a word (`place`, `cancel`, `or
 
 import random
 from collections import Counter
-from collections.abc import Collection
 from enum import StrEnum
 
 import msgspec
@@ -31,15 +30,15 @@ class Lever(StrEnum):
     EXPIRE_LISTEN_KEY = "expire_listen_key"  # the right to a user stream ends early
 
 
-REQUESTS = frozenset({"place", "cancel", "order", "orders", "trades", "balances", "positions", "settings"})
-"""What a lever is meant for where nobody says it: all private requests."""
+PRIVATE = frozenset({"place", "cancel", "order", "orders", "trades", "balances", "positions", "settings", "stream"})
+"""What a lever is meant for where nobody says it: all that an account asks for or is told."""
 
 
 class Pull(msgspec.Struct, frozen=True, kw_only=True):
     """How a lever is pulled. `code` and `message` are those of the venue's dialect."""
 
     lever: Lever
-    on: Collection[str] = REQUESTS
+    on: frozenset[str] = PRIVATE
     account: str | None = None  # only requests and streams of this account
     seconds: float = 1.0
     status: int = 503
