@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from commands.ports import AccountMemory
+from commands.ports import AccountMemory, OpenOrder
 from domain.accounts import Account
 from domain.orders import OrderPlaced
 from domain.positions import PositionObserved
@@ -69,7 +69,18 @@ async def _memory(connection: Connection, account: str, connector: str) -> Accou
         account=account,
         connector=connector,
         balances=None if balances is None else balances[0],
-        open_orders=await orders.accepted(connection, account=account, connector=connector),
+        open_orders=[
+            OpenOrder(order=order, exchange_order_id=number, filled=filled, trade_ids=frozenset(trade_ids))
+            for order, number, filled, trade_ids in await orders.accepted(
+                connection, account=account, connector=connector
+            )
+        ],
+        pairs=sorted(
+            {
+                *await orders.pairs(connection, account=account, connector=connector),
+                *await positions.pairs(connection, account=account, connector=connector),
+            }
+        ),
         positions=[
             PositionObserved(
                 account=position.account,

@@ -1,6 +1,6 @@
 """The table of all commands: type → (handler, type of its result)."""
 
-from commands import accounts, orders, portfolio, positions
+from commands import accounts, orders, portfolio, positions, reports
 from commands.bus import Handlers
 
 HANDLERS: Handlers = {
@@ -8,4 +8,5 @@ HANDLERS: Handlers = {
     **orders.HANDLERS,
     **portfolio.HANDLERS,
     **positions.HANDLERS,
+    **reports.HANDLERS,
 }

@@ -1,20 +1,20 @@
 """Take in what venues tell, in order, and record it in batches.
 
 One queue and one worker for each account on each connector: while one batch is being recorded the next one gathers, and
-all that waits becomes one report and one commit. A log that cannot be reached stops the worker until it can; nothing
-that a venue told is dropped.
+all that waits becomes one report and one commit, but for reports that stand alone. A log that cannot be reached stops
+the worker until it can; nothing that a venue told is dropped.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, takewhile
 from uuid import UUID
 
 import structlog
 
 from commands.bus import Bus, origin_of_process
-from commands.portfolio import RecordReport
+from commands.reports import RecordReport
 from domain.errors import StreamMoved, Unavailable
 from domain.reports import AccountReport, merge
 
@@ -24,6 +24,7 @@ RETRY_SECONDS = 0.2
 MOST_AT_ONCE = 500
 
 Key = tuple[str, str]
+Waiting = tuple[AccountReport, "asyncio.Future[int]"]
 
 
 class Intake:
@@ -32,7 +33,7 @@ class Intake:
     def __init__(self, new_id: Callable[[], UUID]) -> None:
         """Begin with nothing waiting; reports are recorded once `run` runs."""
         self._new_id = new_id
-        self._queues: dict[Key, deque[tuple[AccountReport, asyncio.Future[int]]]] = {}
+        self._queues: dict[Key, deque[Waiting]] = {}
         self._news = asyncio.Event()
         self._working: set[Key] = set()
 
@@ -72,7 +73,7 @@ class Intake:
         queue = self._queues[key]
         try:
             while queue:
-                batch = list(islice(queue, MOST_AT_ONCE))
+                batch = _next(queue)
                 position = await self._record(merge([report for report, _ in batch]), bus)
                 for _, recorded in batch:
                     queue.popleft()
@@ -95,3 +96,10 @@ class Intake:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return outcome.position
+
+
+def _next(queue: deque[Waiting]) -> list[Waiting]:
+    """Return what is recorded next: the report at the head, and those behind it that may be made one with it."""
+    if queue[0][0].stands_alone:
+        return [queue[0]]
+    return list(takewhile(lambda waiting: not waiting[0].stands_alone, islice(queue, MOST_AT_ONCE)))

@@ -13,7 +13,7 @@ import msgspec
 from domain.accounts import Account
 from domain.connectors import ConfigField, TradingRule
 from domain.events import Event, Origin, Recorded
-from domain.orders import OrderPlaced
+from domain.orders import OrderObserved, OrderPlaced
 from domain.portfolio import Balance
 from domain.positions import PositionObserved
 from domain.reports import AccountReport
@@ -29,7 +29,8 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     """Events to append to one stream that is expected to be at `expected_version` (0: it does not exist yet).
 
     `correlation_id` and `causation_id`, where given, take the place of the origin's in the envelopes of these events: a
-    report of a venue carries facts of several stories.
+    report of a venue carries facts of several stories. `stories`, where given, has a correlation id for each event, or
+    None for one that has no other than the rest.
     """
 
     stream: str
@@ -37,6 +38,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     events: Sequence[Event]
     correlation_id: UUID | None = None
     causation_id: UUID | None = None
+    stories: Sequence[UUID | None] = ()
 
 
 class Appended(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,17 +120,30 @@ class Vault(Protocol):
         ...
 
 
+class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that the venue has accepted and that may still trade; an `OrderObserved` was placed by somebody else.
+
+    `filled` in base, `trade_ids` those that are counted in it.
+    """
+
+    order: OrderPlaced | OrderObserved
+    exchange_order_id: str
+    filled: Decimal
+    trade_ids: frozenset[str] = frozenset()
+
+
 class AccountMemory(msgspec.Struct, frozen=True, kw_only=True):
     """What the log knows of an account on a connector, given to the connector when it connects.
 
-    `open_orders` are the orders that the venue has accepted and that may still trade: each with its venue id and the
-    base filled so far, oldest first. `last_seen_at` is the venue time of the newest fact.
+    `open_orders` with the oldest first, `pairs` are all that the account ever traded or held a position in there.
+    `last_seen_at` is the venue time of the newest fact.
     """
 
     account: str
     connector: str
     balances: Sequence[Balance] | None
-    open_orders: Sequence[tuple[OrderPlaced, str, Decimal]] = ()
+    open_orders: Sequence[OpenOrder] = ()
+    pairs: Sequence[str] = ()
     positions: Sequence[PositionObserved] = ()
     leverage: Mapping[str, int] = {}
     mode: PositionMode = PositionMode.ONEWAY
@@ -167,6 +182,8 @@ class Exchange(Protocol):
     order_types: Sequence[OrderType]
     settles_within_seconds: float
     """For so long after it was sent, an order that the venue will take may still be unknown to it."""
+    reconciles: bool
+    """Whether the venue can know what the log does not; one whose only memory is the log cannot."""
 
     async def trading_rules(self) -> Mapping[str, TradingRule]:
         """Return the rule of every pair. Raises `Unavailable`."""
@@ -174,6 +191,10 @@ class Exchange(Protocol):
 
     async def prices(self) -> Mapping[str, Decimal]:
         """Return the last known mid price of every pair that is followed, quote per base. Never asks the venue."""
+        ...
+
+    async def verify(self, credentials: Mapping[str, object]) -> None:
+        """Ask the venue whether it takes the credentials. Raises `Invalid` in its words, `Unavailable`."""
         ...
 
     async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
@@ -188,7 +209,10 @@ class Exchange(Protocol):
         ...
 
     async def place(self, order: OrderPlaced) -> None:
-        """Send an order, once. Raises `Unavailable` when it is not known whether the venue took it."""
+        """Send an order, once. Raises `Unavailable` when it is not known whether the venue took it.
+
+        Raises `Invalid` when nothing left this process and nothing will.
+        """
         ...
 
     async def cancel(self, account: str, client_order_id: str, trading_pair: str) -> None:
@@ -204,6 +228,13 @@ class Exchange(Protocol):
 
     async def report(self, account: str) -> AccountReport:
         """Return balances and positions as the venue has them now, not told to the sink. Raises `Unavailable`."""
+        ...
+
+    async def reconcile(self, account: str) -> AccountReport:
+        """Return all that the venue knows now and that may differ from what the log knows, not told to the sink.
+
+        Orders, trades, balances, positions, funding; a position that is gone has the amount 0. Raises `Unavailable`.
+        """
         ...
 
     async def set_leverage(self, account: str, trading_pair: str, leverage: int) -> None:

@@ -128,6 +128,7 @@ class OrderObserved(Event, frozen=True, kw_only=True):
     position_action: PositionAction
     observed_at: Utc
     reason: str = ""
+    client_order_id: str | None = None  # the id it bears at the venue, where that could be one of ours
 
 
 EVENTS = (

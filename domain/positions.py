@@ -1,12 +1,13 @@
 """Positions on perpetuals: what is held, at which leverage, in which mode, and the funding paid for it."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
 
 from domain.errors import Invalid
 from domain.events import Event
-from domain.values import PositionMode, PositionSide, Utc
+from domain.values import Ids, PositionMode, PositionSide, Utc
 
 
 class PositionObserved(Event, frozen=True, kw_only=True):
@@ -132,6 +133,44 @@ def evolve(state: Margin, event: Event) -> Margin:
             return msgspec.structs.replace(state, pending=None)
         case _:
             return state
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the log knows of an account in a pair: the last word on each side, and the payments that are counted."""
+
+    sides: Mapping[PositionSide, PositionObserved] = {}
+    payments: Ids = Ids()
+
+
+def learn(state: Known, event: Event) -> Known:
+    """Return what is known of a pair after one more event."""
+    match event:
+        case PositionObserved(side=side):
+            return msgspec.structs.replace(state, sides={**state.sides, side: event})
+        case FundingPaid(funding_id=funding_id):
+            return msgspec.structs.replace(state, payments=state.payments.plus(funding_id))
+        case _:
+            return state
+
+
+def observe(state: Known, seen: PositionObserved, *, always: bool) -> list[Event]:
+    """Note a position that is another one than before, or that is held and has to be noted `always`.
+
+    At another price alone it is the same one.
+    """
+    before = state.sides.get(seen.side)
+    if not seen.amount and (before is None or not before.amount):
+        return []
+    return [seen] if always or before is None or _terms(before) != _terms(seen) else []
+
+
+def _terms(seen: PositionObserved) -> tuple[Decimal, Decimal, int]:
+    return seen.amount, seen.entry_price, seen.leverage
+
+
+def pay(state: Known, paid: FundingPaid) -> list[Event]:
+    """Note a funding payment; one that is counted already gives `[]`."""
+    return [] if paid.funding_id in state.payments else [paid]
 
 
 def request_leverage(state: Margin, *, account: str, connector: str, trading_pair: str, leverage: int) -> list[Event]:

@@ -1,12 +1,14 @@
 """How a venue tells us what happened on an account."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from domain.orders import OrderFact, OrderObserved
 from domain.portfolio import Holding
 from domain.positions import FundingPaid, PositionObserved
+from domain.reconciliation import Compared, Trigger
 from domain.values import Utc
 
 
@@ -16,6 +18,13 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     `orders` pairs our client order id with what became of that order. `observed` are orders that we did not place,
     `holdings` the whole account *after* all facts of this report (None: not told), `positions` only those that
     changed. A `snapshot` is recorded even when it holds nothing new.
+
+    A fact of an observed order is addressed in `orders` by its `orders.observed_id`, or by the `client_order_id` of an
+    `OrderObserved` in the same report.
+
+    A report that `reconciles` is a whole comparison of the venue with the log: whatever is new in it is a difference.
+    `began_at` is when the venue was asked, on the clock of `reported_at` (None: then); holdings and positions that
+    were reported later are newer than those here. `compared` counts what was asked for (None: what is in here).
     """
 
     account: str
@@ -27,10 +36,21 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     positions: Sequence[PositionObserved] = ()
     funding: Sequence[FundingPaid] = ()
     snapshot: bool = False
+    reconciles: Trigger | Literal[""] = ""
+    began_at: Utc | None = None
+    compared: Compared | None = None
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it may not be made one with others: what came before it must be in the log to compare it with."""
+        return bool(self.reconciles) or self.began_at is not None
 
 
 def merge(reports: Sequence[AccountReport]) -> AccountReport:
-    """Return one report that says what several reports of one account on one connector said after each other."""
+    """Return one report that says what several reports of one account on one connector said after each other.
+
+    None of several may be one that stands alone.
+    """
     if len(reports) == 1:
         return reports[0]
     last = reports[-1]

@@ -30,6 +30,12 @@ _TABLES = """
         observed_at    timestamptz not null,
         primary key (account, connector, trading_pair, side)
     );
+    create table position_pairs (
+        account      text not null,
+        connector    text not null,
+        trading_pair text not null,
+        primary key (account, connector, trading_pair)
+    );
     create table leverages (
         account      text    not null,
         connector    text    not null,
@@ -141,15 +147,18 @@ async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
     leverages: dict[tuple[str, str, str], LeverageSet] = {}
     modes: dict[tuple[str, str], PositionModeSet] = {}
     paid: list[_FundingRow] = []
+    pairs: set[tuple[str, str, str]] = set()
     for recorded in events:
         match recorded.event:
             case PositionObserved() as seen:
+                pairs.add((seen.account, seen.connector, seen.trading_pair))
                 positions[seen.account, seen.connector, seen.trading_pair, seen.side] = _held(seen)
             case LeverageSet() as leverage:
                 leverages[leverage.account, leverage.connector, leverage.trading_pair] = leverage
             case PositionModeSet() as mode:
                 modes[mode.account, mode.connector] = mode
             case FundingPaid() as payment:
+                pairs.add((payment.account, payment.connector, payment.trading_pair))
                 paid.append(_funding_row(recorded.position, payment))
     if positions:
         await changes.put(
@@ -161,6 +170,10 @@ async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
             " observed_at = excluded.observed_at",
         )
         await changes.write("positions", "delete from positions where amount = 0")
+    if pairs:
+        names = ("account", "connector", "trading_pair")
+        rows = [dict(zip(names, pair, strict=True)) for pair in sorted(pairs)]
+        await changes.put("position_pairs", rows, "on conflict do nothing")
     if leverages:
         await changes.put(
             "leverages",
@@ -275,3 +288,12 @@ async def leverages(connection: Connection, *, account: str, connector: str) -> 
         [account, connector],
     )
     return dict(await found.fetchall())
+
+
+async def pairs(connection: Connection, *, account: str, connector: str) -> list[str]:
+    """Return every pair that an account ever held a position in, or was paid funding for, on a connector."""
+    found = await connection.execute(
+        "select trading_pair from position_pairs where account = %s and connector = %s order by trading_pair",
+        [account, connector],
+    )
+    return [pair async for (pair,) in found]

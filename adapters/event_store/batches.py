@@ -169,13 +169,14 @@ class Batch:
                 version = write.expected_version
                 correlation_id = write.correlation_id or origin.correlation_id
                 causation_id = write.causation_id or origin.causation_id
-                for event, data in zip(write.events, encoded, strict=True):
+                stories = write.stories or (None,) * len(encoded)
+                for event, data, story in zip(write.events, encoded, stories, strict=True):
                     version += 1
                     event_streams.add(write.stream)
                     versions.add(version)
                     types.add(catalog.type_of(event))
                     schema_versions.add(event.schema_version)
-                    correlation_ids.add(correlation_id)
+                    correlation_ids.add(story or correlation_id)
                     causation_ids.add(causation_id)
                     command_ids.add(origin.command_id)
                     actors.add(origin.actor)

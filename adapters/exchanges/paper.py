@@ -35,6 +35,7 @@ class PaperExchange:
 
     order_types: Sequence[OrderType] = (OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET)
     settles_within_seconds = 0.0
+    reconciles = False
 
     def __init__(
         self,
@@ -82,6 +83,10 @@ class PaperExchange:
         """Return the mid price of every pair at the last tick."""
         return dict(self._engine.marks)
 
+    async def verify(self, credentials: Mapping[str, object]) -> None:
+        """Check the fields alone: the paper venue has no keys. Raises `Invalid`."""
+        check_credentials(self.name, credentials)
+
     async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
         """Let an account trade, from its starting balances or from where the log saw it last.
 
@@ -91,7 +96,11 @@ class PaperExchange:
         check_credentials(self.name, credentials)
         standing = Standing(
             units=self._starting if memory.balances is None else {b.token: b.units for b in memory.balances},
-            orders=memory.open_orders,
+            orders=[
+                (resting.order, resting.exchange_order_id, resting.filled)
+                for resting in memory.open_orders
+                if isinstance(resting.order, OrderPlaced)
+            ],
             positions=memory.positions,
             leverage=memory.leverage,
             mode=memory.mode,
@@ -127,6 +136,10 @@ class PaperExchange:
 
     async def report(self, account: str) -> AccountReport:
         """Return balances and positions as they are. Raises `Unavailable` for an account that is not connected."""
+        return self._present(account)
+
+    async def reconcile(self, account: str) -> AccountReport:
+        """Return what `report` does: there is nothing else that the log does not know."""
         return self._present(account)
 
     async def set_leverage(self, account: str, trading_pair: str, leverage: int) -> None:

@@ -155,17 +155,34 @@ OPEN_ORDERS = Listing(
 cannot be followed, and stand in `ORDERS` alone."""
 
 
-async def accepted(connection: Connection, *, account: str, connector: str) -> list[tuple[OrderPlaced, str, Decimal]]:
+async def accepted(
+    connection: Connection, *, account: str, connector: str
+) -> list[tuple[OrderPlaced | OrderObserved, str, Decimal, list[str]]]:
     """Return the orders that the venue has accepted and that may still trade, oldest first.
 
-    Each with the venue's id and the base filled so far; one that we only observed has no server.
+    Each with the venue's id, the base filled so far and the ids of the trades that it was filled by.
     """
     found = await connection.execute(
-        f"select {_PLACED}, exchange_order_id, filled from orders where state in ('placed', 'unknown', 'accepted')"
+        f"select {_PLACED}, server is null, exchange_order_id, filled,"
+        " array(select trade_id from trades t where t.order_id = orders.order_id order by t.position)"
+        " from orders where state in ('placed', 'unknown', 'accepted')"
         " and state = 'accepted' and account = %s and connector = %s order by placed_at, position",
         [account, connector],
     )
-    return [(_placed(row), row[-2], row[-1]) async for row in found]
+    rows = await found.fetchall()
+    return [
+        (_observed(_placed(row), number) if somebody_elses else _placed(row), number, filled, trade_ids)
+        for *row, somebody_elses, number, filled, trade_ids in rows
+    ]
+
+
+async def pairs(connection: Connection, *, account: str, connector: str) -> list[str]:
+    """Return every pair that an account had an order in on a connector."""
+    found = await connection.execute(
+        "select distinct trading_pair from order_counts where account = %s and connector = %s order by trading_pair",
+        [account, connector],
+    )
+    return [pair async for (pair,) in found]
 
 
 async def unanswered(connection: Connection, *, placed_before: datetime) -> list[OrderPlaced]:
@@ -217,4 +234,19 @@ def _placed(row: Sequence[Any]) -> OrderPlaced:
         position_action=PositionAction(action),
         server=server,
         placed_at=placed_at,
+    )
+
+
+def _observed(order: OrderPlaced, exchange_order_id: str) -> OrderObserved:
+    return OrderObserved(
+        account=order.account,
+        connector=order.connector,
+        trading_pair=order.trading_pair,
+        exchange_order_id=exchange_order_id,
+        side=order.side,
+        order_type=order.order_type,
+        amount=order.amount,
+        price=order.price,
+        position_action=order.position_action,
+        observed_at=order.placed_at,
     )

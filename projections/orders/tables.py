@@ -71,6 +71,7 @@ INDEXES = """
     create index on orders (account, connector, trading_pair, placed_at, position);
     create index on orders (status, placed_at, position);
     create index on orders (placed_at, position) where state in ('placed', 'unknown', 'accepted');
+    create index on trades (order_id);
     create index on trades (filled_at, position);
     create index on trades (account, connector, trading_pair, filled_at, position);
 """

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.exchanges.paper import PaperExchange
 from adapters.exchanges.paper_feed import RULES, Record, RecordedFeed, SyntheticFeed
-from commands.ports import AccountMemory
+from commands.ports import AccountMemory, OpenOrder
 from domain.matching.depth import Quote
 from domain.matching.fees import Fees
 from domain.orders import OrderAccepted, OrderFilled, OrderPlaced
@@ -169,7 +169,7 @@ async def test_after_a_restart_the_account_is_where_it_was_and_missed_funding_is
         account="main",
         connector="paper_perpetual",
         balances=[Balance(token=h.token, units=h.units, available=h.available) for h in last.holdings or ()],
-        open_orders=[(resting, number, Decimal(0))],
+        open_orders=[OpenOrder(order=resting, exchange_order_id=number, filled=Decimal(0))],
         positions=[position for report in before.reports for position in report.positions],
         last_seen_at=before.now,
     )
@@ -192,7 +192,7 @@ async def test_what_a_crash_left_out_of_the_log_is_told_when_the_account_comes_b
         account="main",
         connector="paper_perpetual",
         balances=[Balance(token="USDT", units=Decimal(1000), available=Decimal(990))],
-        open_orders=[(resting, "17", Decimal(0))],
+        open_orders=[OpenOrder(order=resting, exchange_order_id="17", filled=Decimal(0))],
         leverage={"BTC-USDT": 5},
     )
     await bench.connect(memory)

@@ -82,12 +82,16 @@ class MuteExchange:
     perpetual = False
     order_types: Sequence[OrderType] = (OrderType.LIMIT,)
     settles_within_seconds = 0.0
+    reconciles = False
 
     async def trading_rules(self) -> Mapping[str, TradingRule]:
         return RULES
 
     async def prices(self) -> Mapping[str, Decimal]:
         return {}
+
+    async def verify(self, credentials: Mapping[str, object]) -> None:
+        return
 
     async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
         return
@@ -106,6 +110,9 @@ class MuteExchange:
 
     async def report(self, account: str) -> AccountReport:
         return AccountReport(account=account, connector=self.name, reported_at=now())
+
+    async def reconcile(self, account: str) -> AccountReport:
+        return await self.report(account)
 
     async def set_leverage(self, account: str, trading_pair: str, leverage: int) -> None:
         return

@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from commands import intake, portfolio
+from commands import intake, reports
 from commands.accounts import first_start
 from commands.portfolio import ObserveBalances
 from commands.processes.orders import OrderWatch
@@ -246,7 +246,7 @@ async def test_who_gives_up_waiting_takes_nothing_from_the_others_who_wait() -> 
 
 
 async def test_balances_that_cannot_be_recorded_are_not_waited_for_without_end(monkeypatch) -> None:
-    monkeypatch.setattr(portfolio, "RECORDED_WITHIN_SECONDS", 0.01)
+    monkeypatch.setattr(reports, "RECORDED_WITHIN_SECONDS", 0.01)
     async with world() as w:
         await first_start(w.bus.ports)
         w.log.away = Unavailable("The log is away")

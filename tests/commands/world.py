@@ -56,6 +56,8 @@ class ScriptedExchange:
 
     order_types: Sequence[OrderType] = (OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER)
 
+    reconciles = False
+
     def __init__(self, name: str, time: Time, *, perpetual: bool = False) -> None:
         self.name = name
         self.perpetual = perpetual
@@ -77,9 +79,12 @@ class ScriptedExchange:
     async def prices(self) -> Mapping[str, Decimal]:
         return {"BTC-USDT": Decimal(50_000)}
 
-    async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
+    async def verify(self, credentials: Mapping[str, object]) -> None:
         if credentials.get("key") == "wrong":
             raise Invalid("The venue does not know this key")
+
+    async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
+        await self.verify(credentials)
 
     async def disconnect(self, account: str) -> None:
         pass
@@ -112,6 +117,14 @@ class ScriptedExchange:
     async def report(self, account: str) -> AccountReport:
         return AccountReport(
             account=account, connector=self.name, reported_at=self.time(), holdings=self.holdings, snapshot=True
+        )
+
+    async def reconcile(self, account: str) -> AccountReport:
+        if self.mute:
+            raise Unavailable("The venue did not answer in 10 s")
+        facts = [(order_id, fact) for order_id, known in self.holds.items() for fact in known]
+        return AccountReport(
+            account=account, connector=self.name, reported_at=self.time(), orders=facts, holdings=self.holdings
         )
 
     async def set_leverage(self, account: str, trading_pair: str, leverage: int) -> None:

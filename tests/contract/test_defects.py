@@ -15,7 +15,7 @@ import pytest
 
 from commands.accounts import first_start
 from commands.orders import PlaceOrder
-from commands.portfolio import RecordReport
+from commands.reports import RecordReport
 from domain.orders import OrderFilled
 from domain.reports import AccountReport
 from domain.values import OrderType, Side

@@ -36,6 +36,7 @@ class MemoryExchange:
 
     order_types: Sequence[OrderType] = (OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET)
     settles_within_seconds = 0.0
+    reconciles = True
 
     def __init__(
         self, *, name: str, perpetual: bool, clock: Clock, sink: Sink, starting: Mapping[str, Decimal]
@@ -59,18 +60,26 @@ class MemoryExchange:
         """Return the one price there is."""
         return {"BTC-USDT": Decimal(58_300)}
 
-    async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
-        """Go on from what the log knows; any credentials at all are wrong."""
+    async def verify(self, credentials: Mapping[str, object]) -> None:
+        """Refuse any credentials at all."""
+        self._reach()
         for field in credentials:
             raise Invalid(f"Connector '{self.name}' has no credential field '{field}'")
+
+    async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
+        """Go on from what the log knows; any credentials at all are wrong."""
+        await self.verify(credentials)
         if memory.account in self._units:
             return
         balances = memory.balances
         self._units[memory.account] = dict(self._starting) if balances is None else {b.token: b.units for b in balances}
-        for placed, number, _ in memory.open_orders:
+        for resting in memory.open_orders:
+            placed = resting.order
+            if not isinstance(placed, OrderPlaced):
+                continue
             self._open[placed.client_order_id] = placed
             self._facts[placed.client_order_id] = [
-                OrderAccepted(exchange_order_id=number, accepted_at=placed.placed_at)
+                OrderAccepted(exchange_order_id=resting.exchange_order_id, accepted_at=placed.placed_at)
             ]
         if balances is None:
             self._tell(memory.account, [])
@@ -137,6 +146,13 @@ class MemoryExchange:
         self._reach()
         self._present(account)
         return self._report(account, [], balances=True, snapshot=True)
+
+    async def reconcile(self, account: str) -> AccountReport:
+        """Return the balances and all facts of all orders."""
+        self._reach()
+        self._present(account)
+        facts = [(order_id, fact) for order_id, known in self._facts.items() for fact in known]
+        return self._report(account, facts, balances=True)
 
     async def set_leverage(self, account: str, trading_pair: str, leverage: int) -> None:
         """Take a leverage up to 125."""

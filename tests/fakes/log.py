@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from commands.ports import Appended, Write
 from domain import catalog
@@ -39,8 +40,10 @@ class MemoryLog:
         self._appends += 1
         now = _BEGINNING + timedelta(seconds=self._appends)
         for write in writes:
-            for version, event in enumerate(write.events, write.expected_version + 1):
-                self._record(write, version, event, origin, now)
+            stories = write.stories or [None] * len(write.events)
+            told = zip(write.events, stories, strict=True)
+            for version, (event, story) in enumerate(told, write.expected_version + 1):
+                self._record(write, version, event, story, origin, now)
         appended = Appended(position=len(self.recorded))
         if origin.idempotency_key is not None:
             first = Appended(position=appended.position, repeated=True, answer=answer)
@@ -98,7 +101,9 @@ class MemoryLog:
             else:
                 await grown.wait()
 
-    def _record(self, write: Write, version: int, event: Event, origin: Origin, now: datetime) -> None:
+    def _record(  # noqa: PLR0917 - one row
+        self, write: Write, version: int, event: Event, story: UUID | None, origin: Origin, now: datetime
+    ) -> None:
         stream = write.stream
         type_ = catalog.type_of(event)
         recorded = Recorded(
@@ -108,7 +113,7 @@ class MemoryLog:
             type=type_,
             schema_version=event.schema_version,
             recorded_at=now,
-            correlation_id=write.correlation_id or origin.correlation_id,
+            correlation_id=story or write.correlation_id or origin.correlation_id,
             causation_id=write.causation_id or origin.causation_id,
             command_id=origin.command_id,
             actor=origin.actor,

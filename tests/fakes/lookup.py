@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from commands.deciding import fold
-from commands.ports import AccountMemory, Log
+from commands.ports import AccountMemory, Log, OpenOrder
 from domain import accounts, orders, positions
 from domain.accounts import Account
 from domain.events import Recorded
-from domain.orders import CancelRequested, OrderPlaced, Status
+from domain.orders import CancelRequested, OrderObserved, OrderPlaced, Status
 from domain.portfolio import Balance, BalancesObserved
-from domain.positions import PositionObserved
+from domain.positions import FundingPaid, PositionObserved
 
 
 class ScanningLookup:
@@ -43,11 +43,25 @@ class ScanningLookup:
             connector=connector,
             balances=_balances(balances),
             open_orders=[
-                (placed, order.exchange_order_id, order.filled)
-                for placed, order in self._orders(streams)
-                if (placed.account, placed.connector, order.status) == (account, connector, Status.ACCEPTED)
+                OpenOrder(
+                    order=begun,
+                    exchange_order_id=order.exchange_order_id,
+                    filled=order.filled,
+                    trade_ids=frozenset(order.trade_ids),
+                )
+                for begun, order in self._begun(streams)
+                if (begun.account, begun.connector, order.status) == (account, connector, Status.ACCEPTED)
                 and order.exchange_order_id is not None
             ],
+            pairs=sorted(
+                {
+                    recorded.event.trading_pair
+                    for history in streams.values()
+                    for recorded in history
+                    if isinstance(recorded.event, OrderPlaced | OrderObserved | PositionObserved | FundingPaid)
+                    and (recorded.event.account, recorded.event.connector) == (account, connector)
+                }
+            ),
             positions=_open_positions(streams, account, connector),
             leverage=margin.leverage,
             mode=margin.mode,
@@ -75,12 +89,15 @@ class ScanningLookup:
         ]
 
     @staticmethod
-    def _orders(streams: Mapping[str, list[Recorded]]) -> list[tuple[OrderPlaced, orders.Order]]:
+    def _begun(streams: Mapping[str, list[Recorded]]) -> list[tuple[OrderPlaced | OrderObserved, orders.Order]]:
         return [
             (history[0].event, fold(orders.NEW, orders.evolve, history))
             for history in streams.values()
-            if isinstance(history[0].event, OrderPlaced)
+            if isinstance(history[0].event, OrderPlaced | OrderObserved)
         ]
+
+    def _orders(self, streams: Mapping[str, list[Recorded]]) -> list[tuple[OrderPlaced, orders.Order]]:
+        return [(begun, order) for begun, order in self._begun(streams) if isinstance(begun, OrderPlaced)]
 
 
 def _balances(history: Sequence[Recorded]) -> Sequence[Balance] | None:

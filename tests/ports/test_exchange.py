@@ -9,7 +9,7 @@ import pytest
 
 from adapters.exchanges.paper import PaperExchange
 from adapters.exchanges.paper_feed import SyntheticFeed
-from commands.ports import AccountMemory, Exchange
+from commands.ports import AccountMemory, Exchange, OpenOrder
 from domain.errors import Invalid, Unavailable
 from domain.matching.fees import Fees
 from domain.orders import CancelRejected, OrderAccepted, OrderCanceled, OrderFact, OrderPlaced, OrderRejected
@@ -118,8 +118,11 @@ async def test_a_known_account_goes_on_with_its_balances_and_nothing_is_told(mak
 
 
 async def test_credentials_that_the_connector_does_not_have_are_refused_by_name(make):
-    with pytest.raises(Invalid, match="has no credential field 'api_key'"):
-        await make(False).connect(new(), {"api_key": "x"})
+    exchange = make(False)
+    await exchange.verify({})
+    for refused in (exchange.verify({"api_key": "x"}), exchange.connect(new(), {"api_key": "x"})):
+        with pytest.raises(Invalid, match="has no credential field 'api_key'"):
+            await refused
 
 
 async def test_an_order_is_accepted_by_the_venues_word(exchange, told):
@@ -167,6 +170,8 @@ async def test_nobody_can_say_anything_of_an_account_that_is_not_connected(excha
         await exchange.ask(placed(account="other"))
     with pytest.raises(Unavailable):
         await exchange.report("other")
+    with pytest.raises(Unavailable):
+        await exchange.reconcile("other")
 
 
 async def test_a_report_that_was_asked_for_is_a_snapshot_and_not_told(exchange, told):
@@ -176,11 +181,20 @@ async def test_a_report_that_was_asked_for_is_a_snapshot_and_not_told(exchange, 
     assert told.reports == []
 
 
+async def test_what_is_compared_with_the_log_is_the_whole_account_and_not_told(exchange, told):
+    compared = await exchange.reconcile("main")
+    assert {h.token: h.units for h in compared.holdings or ()} == STARTING
+    assert told.reports == []
+
+
 async def test_open_orders_are_open_again_when_an_account_comes_back(make, told):
     exchange = make(False)
     balances = [Balance(token="USDT", units=Decimal(100_000), available=Decimal(89_990))]
     memory = AccountMemory(
-        account="main", connector="paper", balances=balances, open_orders=[(placed(), "17", Decimal("0.1"))]
+        account="main",
+        connector="paper",
+        balances=balances,
+        open_orders=[OpenOrder(order=placed(), exchange_order_id="17", filled=Decimal("0.1"))],
     )
     for _ in range(2):
         await exchange.connect(memory, {})
