@@ -1,57 +1,392 @@
-"""One ccxt exchange object made safe: errors translated, deadlines kept, back-off obeyed, numbers exact."""
+"""One exchange object of ccxt made safe to trade with.
 
+What ccxt raises becomes one of few errors that say what is known: nothing was sent, the venue said no, or nobody knows.
+Nothing is sent twice, nothing leaves after its deadline, and while the venue has told us to wait nothing leaves at all.
+Every number is a text with the digits of the venue, or a Decimal's digits on the way there; no float is between.
+"""
+
+import asyncio
+import decimal
+import functools
+import importlib
+import logging
+import time
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
+import aiohttp
+import structlog
+
+from adapters.exchanges import names
+from adapters.exchanges.ccxt_lazily import exchange_class, install
+from adapters.exchanges.connections import ATTEMPT, Attempt, Connections
 from adapters.exchanges.names import Connector
-from domain.errors import Invalid, Unavailable
+from adapters.exchanges.refusals import (
+    NotKnown,
+    NotSent,
+    Refused,
+    Repeated,
+    Unchanged,
+    WrongKeys,
+    decoded,
+    secrets_of,
+    without_secrets,
+    words,
+)
+from domain.errors import DomainError, Unavailable
 
+__all__ = ["NotKnown", "NotSent", "Refused", "Repeated", "Unchanged", "VenueClient", "WrongKeys"]
 
-class NotSent(Unavailable):
-    """Say that nothing left this process."""
+logger = structlog.get_logger()
 
+TIMEOUT_SECONDS = 10.0
+LONGEST_WAIT_SECONDS = 3 * 24 * 3600.0
+"""Binance bans an address for up to three days (Binance Spot docs, "Limits", 2026-03)."""
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_GUESS_SECONDS = 60.0
 
-class Refused(Invalid):
-    """Say no in the venue's own words."""
+# Headers by which ccxt names itself to venues as the broker of the user's orders.
+_BROKER_HEADERS = frozenset({
+    "referer", "x-channel-api-code", "x-source-key", "source", "x-gate-channel-id", "kc-api-partner",
+    "kc-api-partner-sign", "kc-api-partner-verify", "kc-broker-name",
+})  # fmt: skip
 
+# HTTP answers that leave open what became of the request, beside all of 500 and above.
+_UNDECIDED = frozenset({408, 425, 499})
+_TURNED_AWAY = frozenset({418, 429})
 
-class NotKnown(Refused):
-    """Say that the venue positively does not know the order."""
+# What reading an odd answer raises inside of ccxt.
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
-
-class WrongKeys(Refused):
-    """Say that the venue does not accept the credentials."""
-
-
-class Repeated(Refused):
-    """Say that the venue has seen this client order id before."""
+# ccxt logs headers and bodies, keys and signatures included, to whoever turns on debugging for all loggers.
+_silent = logging.getLogger("ccxt.silent")
+_silent.disabled = True
 
 
 class VenueClient:
-    """One account on one venue, or its public side where there are no credentials."""
+    """One account on one venue, or the venue's public side where there are no credentials."""
 
     def __init__(
-        self, connector: Connector, *, credentials: Mapping[str, object] | None = None, urls: Mapping[str, object] = {}
+        self,
+        connector: Connector,
+        *,
+        credentials: Mapping[str, object] | None = None,
+        urls: Mapping[str, object] | None = None,
     ) -> None:
-        """Make the exchange object; nothing is sent. `urls` is merged over ccxt's own."""
+        """Make the exchange object; nothing is sent. `urls` is merged over ccxt's, for REST and WebSocket.
+
+        Raises `Invalid` for credentials that do not fit the connector.
+        """
         self.connector = connector
+        config = names.credentials_for(connector, credentials)
+        own = {key: value for key, value in config.items() if key not in {"options", "urls", "hostname"}}
+        self._secrets = secrets_of(credentials or {}) | secrets_of(own)
+        self._secrets |= secrets_of(config.get("options", {}).get("privateKey", ""))
+        self._exchange = _exchange(connector, config, urls or {})
+        self._errors: Any = importlib.import_module("ccxt.base.errors")
+        self.connections = Connections()
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+        self._wait_until = 0.0
+        self._refusals = 0  # of the rate limit, one after the other
+        self._clock_is_off = False
+        self._setting_clock = asyncio.Lock()
+
+    @property
+    def exchange(self) -> Any:  # noqa: ANN401 - ccxt has no types that hold
+        """The exchange object, for reading what it knows of the venue; requests go through `call` and `watch`."""
+        return self._exchange
 
     def share(self, other: "VenueClient") -> None:
-        """Use the markets of another client of the same connector, which has loaded them."""
-        raise NotImplementedError
+        """Use the markets that another client of the same connector has loaded, and its connections.
+
+        The connections are those that this client has already where it has asked before.
+        """
+        if self._session is None:
+            self.connections = other.connections
+        self._exchange.set_markets_from_exchange(other.exchange)
+        if "timeDifference" in other.exchange.options:
+            self._exchange.options["timeDifference"] = other.exchange.options["timeDifference"]
 
     def has(self, capability: str) -> bool:
-        """Whether ccxt offers something on this exchange (`watchOrders`, `fetchMyTrades`)."""
-        raise NotImplementedError
+        """Whether ccxt offers something on this connector (`watchOrders`, `fetchMyTrades`)."""
+        return capability not in self.connector.without and bool(self._exchange.has.get(capability))
 
     async def call(self, method: str, *args: object, deadline: float | None = None, **options: object) -> Any:  # noqa: ANN401
-        """Call a REST method by ccxt's snake_case name; nothing leaves after `deadline` (`time.monotonic()`)."""
-        raise NotImplementedError
+        """Call a REST method by ccxt's name (`fetch_balance`); `deadline` is on `time.monotonic()`.
+
+        Raises `NotSent`, `Refused` or one of its kinds, or `Unavailable` when it is not known what the venue did.
+        """
+        self._check_wait()
+        if self._clock_is_off:
+            await self._set_clock()
+        return await self._attempt(method, args, options, Attempt(self.connector.name, self._check_wait, deadline))
 
     async def watch(self, method: str, *args: object, **options: object) -> Any:  # noqa: ANN401
-        """Wait for the next answer of a `watch_*` method. Raises `Unavailable` or `Refused`."""
-        raise NotImplementedError
+        """Wait for what a `watch_*` method of ccxt brings next. Raises as `call`."""
+        self._check_wait()
+        return await self._attempt(method, args, options, Attempt(self.connector.name, self._check_wait), stream=True)
 
     async def close(self) -> None:
-        """Close every connection."""
-        raise NotImplementedError
+        """Close the streams and the connections that nobody shares; what waits raises `NotSent` or `Unavailable`."""
+        self._closed = True
+        session, self._session = self._session, None
+        self._exchange.session = None
+        await self._exchange.close()
+        if session is not None:
+            await self.connections.close(session)
+
+    async def _attempt(
+        self,
+        method: str,
+        args: tuple[object, ...],
+        options: Mapping[str, object],
+        attempt: Attempt,
+        *,
+        stream: bool = False,
+    ) -> Any:  # noqa: ANN401
+        self._open()
+        token = ATTEMPT.set(attempt)
+        failure: BaseException
+        try:
+            # ccxt changes the rounding of the decimal context that it runs in, and of every task that it starts there.
+            with decimal.localcontext():
+                async with attempt:
+                    answer = await getattr(self._exchange, method)(*args, **options)
+        except (self._errors.BaseError, OSError, aiohttp.ClientError, *_UNREADABLE) as error:
+            failure = error
+        except asyncio.CancelledError as error:
+            # ccxt cancels the futures of a stream that it closes; whoever cancels us must get what they asked for.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            failure = error
+        else:
+            if attempt.status:
+                self._refusals = 0
+            return answer
+        finally:
+            ATTEMPT.reset(token)
+        # Outside of the handler, so that the error is no context of ours: ccxt's texts hold URLs with signatures.
+        if stream and isinstance(failure, self._errors.ExchangeError) and attempt.status < 500:  # noqa: PLR2004
+            # What a venue says on a stream is no answer to a request.
+            raise self._kind(failure)(self._said(failure, attempt))
+        raise self._translated(failure, method, attempt)
+
+    def _open(self) -> None:
+        if self._closed:
+            raise NotSent(f"{self.connector.name} was not asked: its connections are closed")
+        if self._session is None:
+            self._session = self.connections.session()
+            self._exchange.session = self._session
+
+    def _check_wait(self) -> None:
+        left = self._wait_until - time.monotonic()
+        if left > 0:
+            raise NotSent(f"{self.connector.name} was not asked: it told us to wait for another {left:.1f} s")
+
+    async def _set_clock(self) -> None:
+        async with self._setting_clock:
+            if self._clock_is_off:
+                attempt = Attempt(self.connector.name, self._check_wait)
+                await self._attempt("load_time_difference", (), {}, attempt)
+                self._clock_is_off = False
+
+    def _translated(self, failure: BaseException, method: str, attempt: Attempt) -> DomainError:
+        """Return what is known, in the venue's words. Notes what the venue wants of us from now on."""
+        errors, venue = self._errors, self.connector.name
+        if isinstance(failure, TimeoutError) and attempt.gave_up:
+            return NotSent(f"{venue} was not asked: the time in which this could be sent is over")
+        said = self._said(failure, attempt)
+        if isinstance(failure, errors.InvalidNonce):
+            self._clock_is_off = "timeDifference" in self._exchange.options
+        turned_away = attempt.status in _TURNED_AWAY or (
+            isinstance(failure, errors.DDoSProtection) and 0 < attempt.status < 500  # noqa: PLR2004
+        )
+        if turned_away:
+            self._note_wait(attempt)
+        no = isinstance(failure, (errors.ExchangeError, errors.OperationFailed))
+        if attempt.status:
+            heard = attempt.status < 500 and attempt.status not in _UNDECIDED  # noqa: PLR2004
+            if not heard or not no:
+                return Unavailable(f"{venue} did not say what became of {method}: {said}")
+            if turned_away or isinstance(failure, errors.InvalidNonce):
+                # It did not look at what was asked. An order is placed once, so that is its end.
+                return (Refused if method.startswith("create_") else NotSent)(said)
+            if isinstance(failure, errors.OperationFailed):
+                # Some say by these that they lost sight of the order, with whatever status.
+                lost = isinstance(failure, (errors.BadResponse, errors.RequestTimeout))
+                if attempt.status >= 400 and method.startswith("create_") and not lost:  # noqa: PLR2004
+                    return Refused(said)
+                return Unavailable(f"{venue} could not do {method}: {said}")
+            return self._kind(failure)(said)
+        if attempt.may_have_left:
+            return Unavailable(f"{venue} did not answer {method}: {said}")
+        if isinstance(failure, errors.ExchangeError) and not isinstance(failure, errors.ExchangeClosedByUser):
+            return self._kind(failure)(said)
+        if isinstance(failure, _UNREADABLE) and not isinstance(failure, OSError):
+            # Nothing was asked and nothing answered: a fault of ours, or of ccxt, that has to be seen.
+            raise failure
+        return NotSent(f"{venue} could not be reached: {said}")
+
+    def _kind(self, failure: BaseException) -> type[Refused]:
+        errors = self._errors
+        for kind, refusal in (
+            (errors.OrderNotFound, NotKnown),
+            (errors.DuplicateOrderId, Repeated),
+            ((errors.AuthenticationError, errors.PermissionDenied), WrongKeys),
+            ((errors.NoChange, errors.MarginModeAlreadySet), Unchanged),
+        ):
+            if isinstance(failure, kind):
+                return refusal
+        return Refused
+
+    def _said(self, failure: BaseException, attempt: Attempt) -> str:
+        said = words(attempt.body) if attempt.body else None
+        if said is None and attempt.status:
+            said = f"HTTP {attempt.status} {attempt.reason}".strip()
+        if said is None:
+            said = str(failure).removeprefix(f"{self._exchange.id} ")
+            if isinstance(failure, (self._errors.RequestTimeout, TimeoutError)):
+                said = f"no answer within {TIMEOUT_SECONDS:g} s ({said})" if said else "time out"
+        return without_secrets(said, self._secrets) or type(failure).__name__
+
+    def _note_wait(self, attempt: Attempt) -> None:
+        self._refusals += 1
+        guess = min(FIRST_WAIT_SECONDS * 2 ** (self._refusals - 1), LONGEST_GUESS_SECONDS)
+        wait = _told_wait(attempt.headers)
+        wait = min(guess if wait is None else wait, LONGEST_WAIT_SECONDS)
+        self._wait_until = max(self._wait_until, time.monotonic() + wait)
+        logger.warning("venue_says_wait", connector=self.connector.name, status=attempt.status, seconds=wait)
+
+
+def _told_wait(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of `Retry-After`, which is a number or a date, None where there is none that can be read."""
+    told = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+    if told is None:
+        return None
+    with suppress(ValueError):
+        return max(float(told), 0.0)
+    with suppress(ValueError):
+        return max((parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds(), 0.0)
+    return None
+
+
+def _exchange(connector: Connector, config: Mapping[str, Any], urls: Mapping[str, object]) -> Any:  # noqa: ANN401
+    """Return the exchange object for a connector, with everything off that ccxt would do by itself."""
+    made = _guarded(connector.exchange_id)(
+        {
+            **config,
+            "number": str,
+            "timeout": int(TIMEOUT_SECONDS * 1000),
+            "timeout_on_exit": 0,
+            "enableRateLimit": True,
+            "enableLastHttpResponse": False,
+            "enableLastResponseHeaders": False,
+            "logger": _silent,
+            "ssl_context": False,  # the session has its own
+            "options": {**_options(connector), **config.get("options", {})},
+        }
+    )
+    made.own_session = False
+    for method in connector.muted:
+        setattr(made, method, _nothing)
+    # Deposits and withdrawals are not ours, and many venues give currencies only for keys that may do these.
+    made.has["fetchCurrencies"] = False
+    for key, value in made.options.get("broker", {}).items() if isinstance(made.options.get("broker"), dict) else ():
+        made.options["broker"][key] = "" if isinstance(value, str) else value
+    made.options["partner"] = {}
+    if connector.sandbox:
+        made.set_sandbox_mode(True)
+    made.urls = made.deep_extend(made.urls, urls)
+    return made
+
+
+def _options(connector: Connector) -> dict[str, Any]:
+    perpetual = connector.market == "swap"
+    linear: dict[str, Any] = {"defaultSubType": "linear"} if perpetual else {}
+    return {
+        **linear,
+        "defaultType": connector.market,
+        "adjustForTimeDifference": True,
+        "warnOnFetchOpenOrdersWithoutSymbol": False,
+        "maxRetriesOnFailure": 0,
+        "brokerId": None,
+        **({"fetchMarkets": types} if (types := _market_types(connector)) else {}),
+    }
+
+
+def _market_types(connector: Connector) -> dict[str, Any] | None:
+    """Return what to load of a venue's markets, where ccxt would load more, in each exchange's own words for it."""
+    perpetual = connector.market == "swap"
+    match connector.exchange_id:
+        case "binance" | "binanceus" | "binanceusdm" | "bybit" | "bitrue":
+            return {"types": ["linear", "inverse"] if perpetual else ["spot"]}
+        case "okx" | "gate" | "kucoin" | "kucoinfutures" | "bitget" | "hyperliquid":
+            return {"types": ["swap"] if perpetual else ["spot"]}
+        case "htx":
+            return {"types": {"spot": not perpetual, "linear": perpetual, "inverse": perpetual}}
+        case _:
+            return None
+
+
+async def _nothing(*_: object, **__: object) -> bool:
+    return True
+
+
+@functools.cache
+def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
+    """Return ccxt's class of an exchange with the wire in our hands."""
+    install()
+    original: Any = exchange_class(exchange_id)
+    network_error = importlib.import_module("ccxt.base.errors").NetworkError
+
+    def handle(client: Any, data: str | bytes) -> None:  # noqa: ANN401
+        """Take in one message of a stream; one that cannot be read ends the stream, loudly."""
+        try:
+            text = data.decode() if client.decompressBinary and isinstance(data, bytes) else data
+            client.on_message_callback(client, decoded(text) if text[:1] in {"{", "["} else text)
+        except (network_error, *_UNREADABLE) as error:
+            # Without this the stream would stay open and bring nothing any more.
+            logger.warning("stream_message_unreadable", exchange=exchange_id, error=type(error).__name__)
+            client.on_error(network_error(f"a message could not be read: {type(error).__name__}"))
+
+    class Guarded(original):  # type: ignore[misc]
+        """The exchange, with exact numbers, without brokers, and with each answer noted in the running attempt."""
+
+        on_json_response = staticmethod(decoded)
+
+        async def fetch(
+            self, url: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: object = None
+        ) -> Any:  # noqa: ANN401
+            attempt = ATTEMPT.get(None)
+            if attempt is not None:
+                attempt.begin()
+            return await super().fetch(url, method, headers, body)
+
+        def prepare_request_headers(self, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401
+            prepared = super().prepare_request_headers(headers)
+            return {name: value for name, value in prepared.items() if name.lower() not in _BROKER_HEADERS}
+
+        def on_rest_response(  # noqa: PLR0917 - as ccxt calls it
+            self, status: int, reason: str, url: str, method: str, headers: Mapping[str, str], body: str, *rest: object
+        ) -> str:
+            attempt = ATTEMPT.get(None)
+            if attempt is not None:
+                attempt.answered(status, reason or "", headers, body)
+            text: str = super().on_rest_response(status, reason, url, method, headers, body, *rest)
+            return text
+
+        def client(self, url: str) -> Any:  # noqa: ANN401
+            is_new = url not in (self.clients or {})
+            client = super().client(url)
+            if is_new:
+                client.handle_text_or_binary_message = functools.partial(handle, client)
+            return client
+
+    # ccxt looks for its endpoints' methods and for its parents by the name of the class.
+    Guarded.__name__, Guarded.__qualname__ = original.__name__, original.__qualname__
+    return Guarded
