@@ -1,0 +1,128 @@
+"""Balances, positions and funding as ccxt reads them, in our words.
+
+ccxt's shapes: manual, "Balance Structure", "Position Structure", "Funding History Structure"; numbers are exact.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from domain.portfolio import Holding
+from domain.positions import FundingPaid, PositionObserved
+from domain.values import ONE, ZERO, PositionMode, PositionSide
+
+Raw = Mapping[str, Any]
+"""One of ccxt's unified structures."""
+Held = dict[tuple[str, PositionSide], PositionObserved]
+
+
+class Symbols(Protocol):
+    """What the venue's symbols mean here."""
+
+    def pair(self, symbol: str) -> str | None:
+        """Return the pair of a symbol, None for one that is not traded here."""
+        ...
+
+    def contract_size(self, pair: str) -> Decimal:
+        """Return the base in one contract, 1 on spot."""
+        ...
+
+
+def holdings(raw: Raw) -> list[Holding]:
+    """Return every token that is owned or owed, by name."""
+    total, free, used = (raw.get(key) or {} for key in ("total", "free", "used"))
+    found = []
+    for token in sorted({*total, *free}):
+        available = number(free.get(token)) if free.get(token) is not None else None
+        units = number(total.get(token)) if total.get(token) is not None else (available or ZERO)
+        if available is None:
+            available = units - number(used.get(token))
+        if units or available:
+            found.append(Holding(token=token, units=units, available=available))
+    return found
+
+
+def positions(
+    raws: Iterable[Raw], *, symbols: Symbols, account: str, connector: str, mode: PositionMode, at: datetime
+) -> Held:
+    """Return the open positions by pair and side."""
+    found: Held = {}
+    for raw in raws:
+        pair = symbols.pair(str(raw.get("symbol")))
+        contracts = number(raw.get("contracts"))
+        if pair is None or not contracts:
+            continue
+        is_short = raw.get("side") == "short"
+        hedged = raw.get("hedged") if raw.get("hedged") is not None else mode is PositionMode.HEDGE
+        side = (PositionSide.SHORT if is_short else PositionSide.LONG) if hedged else PositionSide.BOTH
+        amount = abs(contracts) * symbols.contract_size(pair)
+        found[pair, side] = PositionObserved(
+            account=account,
+            connector=connector,
+            trading_pair=pair,
+            side=side,
+            amount=-amount if is_short else amount,
+            entry_price=number(raw.get("entryPrice")),
+            mark_price=number(raw.get("markPrice") or raw.get("entryPrice")),
+            unrealized_pnl=number(raw.get("unrealizedPnl")),
+            leverage=max(int(number(raw.get("leverage"), ONE)), 1),
+            observed_at=at,
+        )
+    return found
+
+
+def closed(before: Held, now: Held, at: datetime) -> list[PositionObserved]:
+    """Return the positions that are there no more, at amount 0."""
+    return [
+        PositionObserved(
+            account=gone.account,
+            connector=gone.connector,
+            trading_pair=gone.trading_pair,
+            side=gone.side,
+            amount=ZERO,
+            entry_price=ZERO,
+            mark_price=gone.mark_price,
+            unrealized_pnl=ZERO,
+            leverage=gone.leverage,
+            observed_at=at,
+        )
+        for key, gone in before.items()
+        if key not in now
+    ]
+
+
+def funding(raw: Raw, *, pair: str, held: Held, rate: Decimal, account: str, connector: str) -> FundingPaid:
+    """Return one funding payment. The position is the one that is held now: venues do not say which one it was."""
+    side, position = next(
+        ((side, position) for (held_pair, side), position in held.items() if held_pair == pair),
+        (PositionSide.BOTH, None),
+    )
+    paid_at = time(raw["timestamp"])
+    return FundingPaid(
+        account=account,
+        connector=connector,
+        trading_pair=pair,
+        funding_id=str(raw.get("id") or f"{pair}-{raw['timestamp']}"),
+        rate=rate,
+        payment=number(raw.get("amount")),
+        currency=str(raw.get("code") or pair.partition("-")[2]),
+        position_size=ZERO if position is None else abs(position.amount),
+        position_side=side,
+        paid_at=paid_at,
+    )
+
+
+def number(value: object, default: Decimal = ZERO) -> Decimal:
+    """Return a number of ccxt's."""
+    return default if value is None else Decimal(str(value))
+
+
+def time(milliseconds: object) -> datetime:
+    """Return a time of ccxt's."""
+    return datetime.fromtimestamp(int(str(milliseconds).partition(".")[0]) / 1000, UTC)
+
+
+def milliseconds(at: datetime) -> int:
+    """Return a time as ccxt takes it."""
+    return int(at.timestamp() * 1000)
