@@ -210,9 +210,9 @@ _REAL = (
     _pacifica("pacifica_perpetual", "fetchTime", "watchBalance", "watchPositions", "setPositionMode"),
 )  # fmt: skip
 
-# Of these ccxt knows a testnet that trades what the connector trades.
+# Of these ccxt knows a testnet that trades what the connector trades, streams included: Gate.io's has none for spot.
 _WITH_TESTNET = frozenset({
-    "binance", "binance_perpetual", "okx", "okx_perpetual", "bybit", "bybit_perpetual", "gate_io", "gate_io_perpetual",
+    "binance", "binance_perpetual", "okx", "okx_perpetual", "bybit", "bybit_perpetual", "gate_io_perpetual",
     "hyperliquid", "hyperliquid_perpetual", "bitget", "bitget_perpetual", "gemini", "derive", "derive_perpetual",
     "dydx_v4_perpetual", "pacifica_perpetual",
 })  # fmt: skip
