@@ -1,6 +1,6 @@
 """The table of all commands: type → (handler, type of its result)."""
 
-from commands import accounts, orders, portfolio, positions, reports
+from commands import accounts, orders, portfolio, positions, reconciliation, reports
 from commands.bus import Handlers
 
 HANDLERS: Handlers = {
@@ -8,5 +8,6 @@ HANDLERS: Handlers = {
     **orders.HANDLERS,
     **portfolio.HANDLERS,
     **positions.HANDLERS,
+    **reconciliation.HANDLERS,
     **reports.HANDLERS,
 }

@@ -3,19 +3,24 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 import structlog
 
+from commands.abreast import abreast
 from commands.bus import Bus, origin_of_process
 from commands.portfolio import ObserveBalances
 from commands.processes.accounts import reconnect
 from commands.processes.orders import OrderWatch
+from commands.reconciliation import Reconcile
 from domain.errors import DomainError
 
 logger = structlog.get_logger()
 
 KEYS_KEPT = timedelta(days=30)
+RECONCILED_AT_ONCE = 8
+"""How many accounts on one connector are compared at once: their requests share the venue's limits with orders."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,10 +32,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     aligned: bool = False
 
 
-def jobs(bus: Bus, watch: OrderWatch, *, observe_every: timedelta) -> Sequence[Job]:
+def jobs(
+    bus: Bus, watch: OrderWatch, *, observe_every: timedelta, reconcile_every: timedelta = timedelta(minutes=2)
+) -> Sequence[Job]:
     """Return all jobs of the work part."""
     return (
         Job(name="observe_balances", every=observe_every, run=lambda: observe_all(bus), aligned=True),
+        Job(name="reconcile", every=reconcile_every, run=lambda: reconcile_all(bus, within=reconcile_every)),
         Job(name="settle_orders", every=timedelta(seconds=3), run=watch.look),
         Job(name="forget_keys", every=timedelta(hours=1), run=lambda: forget_keys(bus)),
         Job(name="reconnect", every=timedelta(seconds=30), run=lambda: reconnect(bus.ports)),
@@ -66,3 +74,40 @@ async def observe(bus: Bus, account: str, connector: str) -> int:
         logger.warning("snapshot_missed", account=account, connector=connector, why=reason.message)
         return 0
     return outcome.position
+
+
+async def reconcile_all(bus: Bus, *, within: timedelta) -> None:
+    """Compare every account with its venues, but for those that know nothing that the log does not.
+
+    A venue that is slow is given up after a while, for this time; the others do not wait for it.
+    """
+    venues = bus.ports.venues
+    accounts: dict[str, list[str]] = {}
+    for account, connected in venues.accounts().items():
+        for connector in sorted(connected):
+            accounts.setdefault(connector, []).append(account)
+    await asyncio.gather(
+        *[
+            _reconcile_connector(bus, connector, names, within=within)
+            for connector, names in accounts.items()
+            if venues.exchange(connector).reconciles
+        ]
+    )
+
+
+async def _reconcile_connector(bus: Bus, connector: str, accounts: Sequence[str], *, within: timedelta) -> None:
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            await abreast(RECONCILED_AT_ONCE, [partial(reconcile, bus, account, connector) for account in accounts])
+    except TimeoutError:
+        logger.warning("reconciliation_unfinished", connector=connector, seconds=within.total_seconds())
+
+
+async def reconcile(bus: Bus, account: str, connector: str) -> None:
+    """Compare an account with a venue; one venue that is away leaves the others their comparison."""
+    try:
+        await bus.dispatch(
+            Reconcile(account=account, connector=connector), origin_of_process("schedule", bus.ports.new_id)
+        )
+    except DomainError as reason:
+        logger.warning("reconciliation_missed", account=account, connector=connector, why=reason.message)

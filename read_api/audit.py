@@ -18,7 +18,7 @@ from adapters.http.requests import Request
 from domain.errors import NotFound
 from projections import audit
 from projections.audit import Entry
-from read_api.pages import Pagination, described, items_answer, moment, wrong_cursor
+from read_api.pages import Pagination, described, items_answer, moment, number_of
 from read_api.settle import Reads
 
 _WHOLE = re.compile(r"[0-9]{1,18}")
@@ -51,14 +51,6 @@ class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
 
     data: list[EventItem]
     pagination: Pagination
-
-
-def _number_of(cursor: str | None) -> int | None:
-    if not cursor:
-        return None
-    if _WHOLE.fullmatch(cursor) is None:
-        raise wrong_cursor(cursor, place="query")
-    return int(cursor)
 
 
 def _at(given: str | None) -> tuple[int | None, datetime | None]:
@@ -123,7 +115,7 @@ class Audit(Controller):
         }
         headers = await reads.settle(request, _VIEW)
         async with reads.connection() as connection:
-            found = await audit.search(connection, limit=limit + 1, before=_number_of(cursor), **wanted)  # type: ignore[arg-type]
+            found = await audit.search(connection, limit=limit + 1, before=number_of(cursor), **wanted)  # type: ignore[arg-type]
             total = await audit.total(connection) if not any(wanted.values()) else None
         return _answer(found, limit, "position", total, headers)
 
@@ -149,7 +141,7 @@ class Audit(Controller):
         async with reads.connection() as connection:
             total = await audit.length(connection, stream, upto=position, at=time)
             found = await audit.stream(
-                connection, stream, limit=limit + 1, after=_number_of(cursor) or 0, upto=position, at=time
+                connection, stream, limit=limit + 1, after=number_of(cursor) or 0, upto=position, at=time
             )
             if not total and not await audit.length(connection, stream):
                 raise NotFound(f"Stream '{stream}' not found")
@@ -172,5 +164,5 @@ class Audit(Controller):
         """Answer everything that happened for one cause, oldest first, whatever stream it is in."""
         headers = await reads.settle(request, _VIEW)
         async with reads.connection() as connection:
-            found = await audit.chain(connection, correlation_id, limit=limit + 1, after=_number_of(cursor) or 0)
+            found = await audit.chain(connection, correlation_id, limit=limit + 1, after=number_of(cursor) or 0)
         return _answer(found, limit, "position", None, headers)

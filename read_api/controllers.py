@@ -8,6 +8,7 @@ from read_api.connectors import Connectors
 from read_api.orders import OrderReads
 from read_api.portfolio import Portfolio
 from read_api.positions import PositionReads
+from read_api.reconciliation import Reconciliation
 from read_api.system import System
 
 CONTROLLERS: tuple[type[Controller], ...] = (
@@ -18,4 +19,5 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     PositionReads,
     Portfolio,
     Audit,
+    Reconciliation,
 )

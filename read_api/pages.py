@@ -18,6 +18,7 @@ Names = Annotated[list[Text], msgspec.Meta(max_length=1000)]
 """Values to filter by: any of them matches, and none of them is no filter."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WHOLE = re.compile(r"[0-9]{1,18}")
 _KEY = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 # Shipped clients send seconds where the contract says milliseconds. As milliseconds, what is below this would lie
 # before March 1973, long before there was anything to trade; as seconds, it reaches to the year 5138.
@@ -72,6 +73,15 @@ def key_of(cursor: str | None) -> Key | None:
         return _EPOCH + timedelta(microseconds=int(match[1])), int(match[2])
     except OverflowError as error:
         raise wrong_cursor(cursor) from error
+
+
+def number_of(cursor: str | None) -> int | None:
+    """Return the whole number that a cursor in a query stands for. Raises `MalformedRequest` for any other one."""
+    if not cursor:
+        return None
+    if _WHOLE.fullmatch(cursor) is None:
+        raise wrong_cursor(cursor, place="query")
+    return int(cursor)
 
 
 def wrong_cursor(cursor: str, *, place: str = "body") -> MalformedRequest:

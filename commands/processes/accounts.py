@@ -1,7 +1,10 @@
 """Keep connections and vault as the log says: connect what is stored, disconnect and shred what is removed."""
 
+from functools import partial
+
 import structlog
 
+from commands.abreast import abreast
 from commands.accounts import forget
 from commands.bus import Bus, origin_of_process
 from commands.deciding import fold
@@ -14,24 +17,36 @@ from domain.events import Recorded
 
 logger = structlog.get_logger()
 
+CONNECTED_AT_ONCE = 16
+"""A venue that does not answer keeps as many waiting for as long as its time-out, and no more."""
+
 
 async def connect_all(bus: Bus) -> None:
     """Connect every account at start-up, and close what was asked of a venue and never answered."""
-    for name, account in (await bus.ports.lookup.accounts()).items():
-        await _connect(bus.ports, name, account)
-        for connector in bus.ports.venues.accounts().get(name, ()):
-            if bus.ports.venues.exchange(connector).perpetual:
+    ports = bus.ports
+    wanted: list[tuple[str, str]] = []
+    for name, account in (await ports.lookup.accounts()).items():
+        ports.venues.admit(name)
+        wanted += [(name, connector) for connector in _missing(ports, name, account)]
+    await abreast(CONNECTED_AT_ONCE, [partial(_connect_one, ports, name, connector) for name, connector in wanted])
+    for name, connected in ports.venues.accounts().items():
+        for connector in sorted(connected):
+            if ports.venues.exchange(connector).perpetual:
                 command = GiveUpMarginRequest(account=name, connector=connector)
-                await bus.dispatch(command, origin_of_process("accounts", bus.ports.new_id))
+                await bus.dispatch(command, origin_of_process("accounts", ports.new_id))
 
 
 async def reconnect(ports: Ports) -> None:
     """Try again the connections that could not be made so far."""
-    for name in await ports.lookup.accounts():
-        async with ports.turns(name):
-            account = await _account(ports, name)
-            if account.exists:
-                await _connect(ports, name, account)
+    names = await ports.lookup.accounts()
+    await abreast(CONNECTED_AT_ONCE, [partial(_reconnect, ports, name) for name in names])
+
+
+async def _reconnect(ports: Ports, name: str) -> None:
+    async with ports.turns(name):
+        account = await _account(ports, name)
+        if account.exists:
+            await _connect(ports, name, account)
 
 
 async def _account(ports: Ports, name: str) -> Account:
@@ -41,15 +56,23 @@ async def _account(ports: Ports, name: str) -> Account:
 
 async def _connect(ports: Ports, name: str, account: Account) -> None:
     ports.venues.admit(name)
+    for connector in _missing(ports, name, account):
+        await _connect_one(ports, name, connector)
+
+
+def _missing(ports: Ports, name: str, account: Account) -> list[str]:
+    """Return the connectors that an account has credentials for and is not connected to."""
     connected = ports.venues.accounts()[name]
-    for connector in account.connectors:
-        if connector in connected or connector not in ports.venues.connectors():
-            continue
-        try:
-            await ports.venues.connect(name, connector)
-        except DomainError as reason:
-            # One venue that is away must not keep the others from starting; it is tried again by the schedule.
-            logger.warning("connector_unavailable", account=name, connector=connector, why=reason.message)
+    offered = ports.venues.connectors()
+    return [connector for connector in account.connectors if connector not in connected and connector in offered]
+
+
+async def _connect_one(ports: Ports, name: str, connector: str) -> None:
+    try:
+        await ports.venues.connect(name, connector)
+    except DomainError as reason:
+        # One venue that is away must not keep the others from starting; it is tried again by the schedule.
+        logger.warning("connector_unavailable", account=name, connector=connector, why=reason.message)
 
 
 async def _follow(recorded: Recorded, ports: Ports) -> None:

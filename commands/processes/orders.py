@@ -6,12 +6,15 @@ report. When it positively does not know the order, several times over longer th
 and the event holds the evidence.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import msgspec
 import structlog
 
+from commands.abreast import abreast
 from commands.bus import Bus, origin_of_process
 from commands.orders import FailOrder, LoseOrder, RefuseCancel
 from commands.ports import Exchange, Ports
@@ -22,6 +25,10 @@ logger = structlog.get_logger()
 
 IN_FLIGHT_SECONDS = 15
 """No request of ours to a venue takes longer (the connectors' own time-outs are shorter)."""
+ASKED_AT_ONCE = 8
+"""How many orders one connector is asked for at once."""
+ROUND_SECONDS = 20.0
+"""How long one connector is asked for before the rest is left to the next round; longer than any one request takes."""
 DENIALS = 3
 """How often a venue must say that it does not know an order, where it may need time to know."""
 
@@ -56,10 +63,26 @@ class OrderWatch:
         # An order may be answered by the venue itself, without being asked for again.
         waiting = {order.client_order_id for order in unanswered}
         self._denied = {order_id: denied for order_id, denied in self._denied.items() if order_id in waiting}
-        for order in unanswered:
-            await self._settle(order)
-        for order in await self._ports.lookup.cancels_unanswered(requested_before=before):
-            await self._settle_cancel(order)
+        await self._each(unanswered, self._settle)
+        await self._each(await self._ports.lookup.cancels_unanswered(requested_before=before), self._settle_cancel)
+
+    async def _each(self, orders: Sequence[OrderPlaced], settle: Callable[[OrderPlaced], Awaitable[None]]) -> None:
+        """Settle orders, the oldest of each connector first; one venue that is silent does not delay the others."""
+        by_connector: dict[str, list[OrderPlaced]] = {}
+        for order in orders:
+            by_connector.setdefault(order.connector, []).append(order)
+        rounds = [partial(self._round, connector, waiting, settle) for connector, waiting in by_connector.items()]
+        await abreast(max(1, len(rounds)), rounds)
+
+    @staticmethod
+    async def _round(
+        connector: str, orders: Sequence[OrderPlaced], settle: Callable[[OrderPlaced], Awaitable[None]]
+    ) -> None:
+        try:
+            async with asyncio.timeout(ROUND_SECONDS):
+                await abreast(ASKED_AT_ONCE, [partial(settle, order) for order in orders])
+        except TimeoutError:
+            logger.warning("orders_left_for_later", connector=connector, orders=len(orders), seconds=ROUND_SECONDS)
 
     async def _settle(self, order: OrderPlaced) -> None:
         try:

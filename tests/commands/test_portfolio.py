@@ -223,7 +223,13 @@ async def test_every_job_has_a_name_and_an_interval() -> None:
 
     async with world() as w:
         table = jobs(w.bus, OrderWatch(w.bus, w.intake.drain), observe_every=timedelta(minutes=5))
-        assert [job.name for job in table] == ["observe_balances", "settle_orders", "forget_keys", "reconnect"]
+        assert [job.name for job in table] == [
+            "observe_balances",
+            "reconcile",
+            "settle_orders",
+            "forget_keys",
+            "reconnect",
+        ]
         for job in table:
             await job.run()
 

@@ -17,8 +17,6 @@ GOLDEN = Path(__file__).parents[1] / "golden_events"
 
 # Events that no view shows, and why.
 UNVIEWED = {
-    "AccountReconciled": "tmp",
-    "DifferenceFound": "tmp",
     "LeverageRequested": "an intent; views show the leverage that the venue took",
     "PositionModeRequested": "an intent; views show the mode that the venue took",
     "MarginRefused": "changes nothing; it is the answer to the request before it",

@@ -42,6 +42,7 @@ KEY_MODULES = {
         "values": "money, time, names",
     },
     "commands": {
+        "abreast": "many venues at once, but not too many",
         "bus": "one way in for every command",
         "deciding": "load, fold, decide, append",
         "handlers": "the table of all commands",
