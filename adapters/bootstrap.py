@@ -16,6 +16,7 @@ import structlog
 from adapters.asgi import build
 from adapters.checkpoints import PostgresCheckpoints
 from adapters.event_store import PostgresLog
+from adapters.exchanges.names import CONNECTORS, Connector
 from adapters.exchanges.venues import ConnectedVenues
 from adapters.http.callers import Committed
 from adapters.http.gate import Gate
@@ -251,7 +252,7 @@ async def _drained(intake: Intake) -> None:
 
 
 def factories(settings: Settings, sink: Sink) -> Mapping[str, Callable[[], Exchange]]:
-    """Return the connectors that this server can trade on, each made when it is first used.
+    """Return the connectors that this server can trade on, each imported and made when it is first used.
 
     The paper connectors share one market. Raises `Invalid` for a recorded one that cannot be used.
     """
@@ -275,9 +276,15 @@ def factories(settings: Settings, sink: Sink) -> Mapping[str, Callable[[], Excha
             tick_seconds=float(settings.paper_tick_seconds),
         )
 
+    def real(connector: Connector) -> Exchange:
+        from adapters.exchanges.ccxt_exchange import CcxtExchange
+
+        return CcxtExchange(connector, sink=sink, clock=now, urls=settings.venue_urls.get(connector.name, {}))
+
     return {
         "paper": partial(paper, "paper", perpetual=False),
         "paper_perpetual": partial(paper, "paper_perpetual", perpetual=True),
+        **{name: partial(real, connector) for name, connector in CONNECTORS.items() if connector.exchange_id},
     }
 
 

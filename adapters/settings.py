@@ -1,7 +1,8 @@
 """What the operator sets: environment variables, read and checked once, at start.
 
-Names are those of hummingbot-api (`config.py`) where it has the setting; ours are the paper venue's (`PAPER_…`) and
-`NECTAR_DATA`, `BOTS_PATH`, `PARTS`, `LOG_LEVEL`. An empty value is the same as none. A wrong one stops the start.
+Names are those of hummingbot-api (`config.py`) where it has the setting; ours are the paper venue's (`PAPER_…`),
+`VENUE_URLS`, `RECONCILE_INTERVAL`, `NECTAR_DATA`, `BOTS_PATH`, `PARTS`, `LOG_LEVEL`. An empty value is the same as
+none. A wrong one stops the start.
 """
 
 import ipaddress
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+
+from adapters.exchanges.names import CONNECTORS
 
 DEFAULT_PASSWORD = "admin"
 DEFAULT_CONFIG_PASSWORD = "a"
@@ -62,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker_performance_dump_interval: int  # Minutes.
 
     account_update_interval: int  # Minutes.
+    reconcile_interval: int  # Minutes.
     banned_tokens: frozenset[str]
 
     gateway_url: str
@@ -78,6 +82,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     aws_s3_default_bucket_name: str | None
     logfire_token: str | None
     logfire_environment: str
+
+    venue_urls: Mapping[str, Mapping[str, object]]  # connector → what is merged over ccxt's `urls`
 
     paper_feed: Path | None
     paper_seed: int
@@ -119,6 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             broker_password=given.text("BROKER_PASSWORD"),
             broker_performance_dump_interval=given.whole("BROKER_PERFORMANCE_DUMP_INTERVAL", 5, 1, 1440),
             account_update_interval=given.whole("ACCOUNT_UPDATE_INTERVAL", 5, 1, 1440),
+            reconcile_interval=given.whole("RECONCILE_INTERVAL", 2, 1, 1440),
             banned_tokens=frozenset(given.words("BANNED_TOKENS", ("NAV", "ARS", "ETHW", "ETHF"))),
             gateway_url=_gateway_url(given),
             market_data_cleanup_interval=given.whole("MARKET_DATA_CLEANUP_INTERVAL", 300, 1, 86_400),
@@ -134,6 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             aws_s3_default_bucket_name=given.text("AWS_S3_DEFAULT_BUCKET_NAME"),
             logfire_token=given.text("LOGFIRE_TOKEN"),
             logfire_environment=given.text("LOGFIRE_ENVIRONMENT") or "dev",
+            venue_urls=_venue_urls(given),
             paper_feed=_paper_feed(given),
             paper_seed=given.whole("PAPER_SEED", 1, 0, 2**63 - 1),
             paper_tick_seconds=given.number("PAPER_TICK_SECONDS", "1", "0.01", "3600"),
@@ -317,6 +325,23 @@ def _gateway_url(given: _Given) -> str:
     if urlsplit(value).scheme != "https" or not urlsplit(value).hostname:
         raise WrongSetting("GATEWAY_URL", value, "is not an https:// URL; Gateway is reached over mTLS only")
     return value.rstrip("/")
+
+
+def _venue_urls(given: _Given) -> Mapping[str, Mapping[str, object]]:
+    if given.text("VENUE_URLS") is None:
+        return {}
+    path = given.path("VENUE_URLS", Path())
+    try:
+        urls = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, object]])
+    except OSError as e:
+        raise WrongSetting("VENUE_URLS", str(path), f"cannot be read: {e.strerror}") from e
+    except msgspec.DecodeError as e:
+        why = f'is not a JSON file of the form {{"binance": {{"api": …}}}}: {e}'
+        raise WrongSetting("VENUE_URLS", str(path), why) from e
+    for connector in urls:
+        if connector not in CONNECTORS:
+            raise WrongSetting("VENUE_URLS", connector, "is no connector")
+    return urls
 
 
 def _paper_feed(given: _Given) -> Path | None:

@@ -71,7 +71,9 @@ async def remove(command: RemoveAccount, call: Call) -> Outcome:
 
 
 async def store_credentials(command: StoreCredentials, call: Call) -> Outcome:
-    """Check the fields, keep them in the vault, note that they are there, connect.
+    """Check the fields, ask the venue, keep them in the vault, note that they are there, connect.
+
+    What the venue refuses changes nothing: credentials that the account had stay.
 
     The vault comes first: a crash after it leaves credentials that nobody uses, and the same call mends that; the other
     way round the log would name credentials that are nowhere.
@@ -82,17 +84,16 @@ async def store_credentials(command: StoreCredentials, call: Call) -> Outcome:
         if account not in ports.venues.accounts():
             raise Invalid(f"Account '{account}' not found")
         ports.venues.check_credentials(command.connector, command.credentials)
+        await ports.venues.verify(command.connector, command.credentials)
         await ports.vault.store(account, command.connector, command.credentials)
         fields = list(command.credentials)
-        decided = await _decide(
+        await _decide(
             call,
             account,
             lambda state: accounts.store_credentials(
                 state, account=account, connector=command.connector, fields=fields
             ),
         )
-        if command.connector not in ports.venues.connectors():
-            return Outcome(result=None, position=decided.position)
         await ports.venues.connect(account, command.connector)
         return Outcome(result=None, position=await ports.log.position())  # behind the first balances that it told
 

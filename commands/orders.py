@@ -159,6 +159,8 @@ async def _send(exchange: Exchange, order: OrderPlaced, call: Call) -> None:
         return
     try:
         await exchange.place(order)
+    except Invalid as unsent:
+        await fail(FailOrder(client_order_id=order_id, reason=f"Not sent: {unsent.message}"), _call_of_ours(call))
     except Unavailable as silence:
         await lose(LoseOrder(client_order_id=order_id, reason=silence.message), _call_of_ours(call))
 

@@ -258,7 +258,7 @@ class Venues(Protocol):
         ...
 
     def connectors(self) -> Sequence[str]:
-        """Return the names of all connectors that can be traded on."""
+        """Return the names of all connectors that can be traded on, those on paper on a real market left out."""
         ...
 
     def exchange(self, connector: str) -> Exchange:
@@ -268,7 +268,8 @@ class Venues(Protocol):
     def connected(self, account: str, connector: str) -> Exchange:
         """Return a connector for trading with an account.
 
-        Raises `NotFound` (no such account or connector) or `Invalid` (the account has no credentials for it).
+        Raises `NotFound` (no such account or connector), `Invalid` (the account has no credentials for it, or the
+        venue does not take them) or `Unavailable` (the venue has not answered yet).
         """
         ...
 
@@ -278,6 +279,10 @@ class Venues(Protocol):
 
     def check_credentials(self, connector: str, credentials: Mapping[str, object]) -> None:
         """Raise `Invalid` for an unknown connector, or naming a field that is unknown, missing or wrong."""
+        ...
+
+    async def verify(self, connector: str, credentials: Mapping[str, object]) -> None:
+        """Ask the venue whether it takes credentials. Raises `Invalid` in its words, `Unavailable`."""
         ...
 
     async def connect(self, account: str, connector: str) -> None:

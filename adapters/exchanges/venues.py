@@ -10,7 +10,7 @@ import msgspec
 from adapters.exchanges import names
 from commands.ports import AccountMemory, Exchange, Spawn, Vault
 from domain.connectors import ConfigField
-from domain.errors import Invalid, NotFound
+from domain.errors import DomainError, Invalid, NotFound, Unavailable
 
 Memory = Callable[[str, str], Awaitable[AccountMemory]]
 """Account and connector → what the log knows."""
@@ -38,6 +38,7 @@ class ConnectedVenues:
         self._spawn = spawn
         self._made: dict[str, Exchange] = {}
         self._accounts: dict[str, dict[str, bytes]] = {}  # account → connector → digest of its credentials
+        self._refused: dict[tuple[str, str], DomainError] = {}  # why an account is not connected, though it has keys
         self._turns: dict[str, asyncio.Lock] = {}
 
     def admit(self, account: str) -> None:
@@ -49,8 +50,11 @@ class ConnectedVenues:
         return {account: frozenset(connected) for account, connected in self._accounts.items()}
 
     def connectors(self) -> Sequence[str]:
-        """Return the names of the connectors that can be traded on, in alphabetical order."""
-        return sorted(self._factories)
+        """Return the names of the connectors that can be traded on, in alphabetical order.
+
+        Each real one can also be traded on paper, under its name and `_paper_trade`; clients do not expect those here.
+        """
+        return sorted(name for name in self._factories if name in names.CONNECTORS)
 
     def exchange(self, connector: str) -> Exchange:
         """Return a connector. Raises `NotFound`, or `Invalid` for one that this server cannot trade on."""
@@ -70,13 +74,17 @@ class ConnectedVenues:
         return made
 
     def connected(self, account: str, connector: str) -> Exchange:
-        """Return a connector for trading with an account. Raises `NotFound` or `Invalid`."""
+        """Return a connector for trading with an account. Raises `NotFound`, `Invalid` or `Unavailable`."""
         connected = self._accounts.get(account)
         if connected is None:
             raise NotFound(f"Account '{account}' not found")
         if connector in connected:
             return self._made[connector]
         exchange = self.exchange(connector)
+        refused = self._refused.get((account, connector))
+        if refused is not None:
+            why = f"Account '{account}' is not connected to {connector}: {refused.message}"
+            raise (Unavailable if isinstance(refused, Unavailable) else Invalid)(why)
         raise Invalid(
             f"Account '{account}' has no credentials for connector '{exchange.name}'."
             f" Add them with POST /accounts/add-credential/{account}/{exchange.name}"
@@ -89,6 +97,10 @@ class ConnectedVenues:
     def check_credentials(self, connector: str, credentials: Mapping[str, object]) -> None:
         """Raise `Invalid` for an unknown connector or a field that is unknown, missing or wrong."""
         names.check_credentials(connector, credentials)
+
+    async def verify(self, connector: str, credentials: Mapping[str, object]) -> None:
+        """Ask the venue whether it takes credentials. Raises `Invalid` in its words, `Unavailable`."""
+        await self.exchange(connector).verify(credentials)
 
     async def connect(self, account: str, connector: str) -> None:
         """Connect an account, one connection of an account after the other.
@@ -108,7 +120,13 @@ class ConnectedVenues:
             if connector in connected:
                 del connected[connector]
                 await exchange.disconnect(account)
-            await exchange.connect(await self._memory(account, connector), credentials)
+            self._refused[account, connector] = Unavailable("it is being connected")
+            try:
+                await exchange.connect(await self._memory(account, connector), credentials)
+            except DomainError as reason:
+                self._refused[account, connector] = reason
+                raise
+            del self._refused[account, connector]
             self._accounts.setdefault(account, {})[connector] = digest
 
     async def disconnect(self, account: str, connector: str | None = None) -> None:
@@ -116,10 +134,12 @@ class ConnectedVenues:
         async with self._turn(account):
             connected = self._accounts.get(account, {})
             for name in [connector] if connector is not None else list(connected):
+                self._refused.pop((account, name), None)
                 if connected.pop(name, None) is not None:
                     await self._made[name].disconnect(account)
             if connector is None:
                 self._accounts.pop(account, None)
+                self._refused = {key: why for key, why in self._refused.items() if key[0] != account}
 
     def _turn(self, account: str) -> asyncio.Lock:
         return self._turns.setdefault(account, asyncio.Lock())

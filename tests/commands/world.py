@@ -183,6 +183,9 @@ class FakeVenues:
         if unknown:
             raise Invalid(f"Connector '{connector}' has no field {sorted(unknown)}")
 
+    async def verify(self, connector: str, credentials: Mapping[str, object]) -> None:
+        await self.exchange(connector).verify(credentials)
+
     async def connect(self, account: str, connector: str) -> None:
         credentials = await self._vault.read(account, connector) or {}
         await self.exchange(connector).connect(

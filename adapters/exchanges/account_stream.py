@@ -1,0 +1,158 @@
+"""Keep one account's news flowing: by the venue's streams where it has them, else by asking every few seconds.
+
+After a stream was cut, the venue is asked for everything since the last time that all was known: once when the streams
+had time to be there again, and once more a little later, for what happened while they were being set up.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import structlog
+
+from adapters.exchanges.clients import Refused, WrongKeys
+from adapters.exchanges.venue_account import VenueAccount
+from domain.errors import DomainError, Unavailable
+
+logger = structlog.get_logger()
+
+POLL_SECONDS = 5.0
+SETTLING_SECONDS = 1.0
+SECOND_LOOK_SECONDS = 5.0
+TRADES_FOLLOW_SECONDS = 0.3
+"""A trade comes with its order, or so soon after it; after that it is asked for."""
+REFRESHED_SECONDS, CONFIRMED_SECONDS = 2.0, 10.0
+"""What comes so soon after each other is one question for balances, where they are not streamed and where they are."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+Take = Callable[[Any], None]
+
+
+class AccountStream:
+    """The loops of one account. `run` them as long as the account is connected."""
+
+    def __init__(self, account: VenueAccount) -> None:
+        """Begin with nothing subscribed."""
+        self._account = account
+        self._cut = asyncio.Event()
+        self._cut.set()  # what happened before the streams stand is asked for as after any cut
+        self._log = logger.bind(account=account.name, connector=account.connector)
+
+    async def run(self) -> None:
+        """Keep the account's news flowing until canceled."""
+        account = self._account
+        has = account.client.has
+        streams: list[tuple[str, Take]] = []
+        if has("watchOrders"):
+            streams.append(("watch_orders", account.take_orders))
+            if has("watchMyTrades"):
+                streams.append(("watch_my_trades", account.take_trades))
+        if has("watchBalance"):
+            streams.append(("watch_balance", account.take_balances))
+        if account.venue.connector.perpetual and has("watchPositions"):
+            streams.append(("watch_positions", lambda _: account.touched.set()))
+        async with asyncio.TaskGroup() as tasks:
+            for method, take in streams:
+                tasks.create_task(self._follow(method, take), name=f"{method} {account.name} {account.connector}")
+            if not has("watchOrders"):
+                tasks.create_task(self._poll())
+            tasks.create_task(self._mend())
+            tasks.create_task(self._complete())
+            tasks.create_task(self._refresh())
+
+    async def _follow(self, method: str, take: Take) -> None:
+        """Take in one stream, for ever; a venue that cannot stream this is asked instead."""
+        pauses = _pauses()
+        while True:
+            try:
+                news = await self._account.client.watch(method)
+            except WrongKeys as refusal:
+                self._log.error("keys_refused", stream=method, why=refusal.message)
+                self._cut.set()
+                await asyncio.sleep(LONGEST_PAUSE)
+            except Refused as refusal:
+                self._log.warning("stream_refused", stream=method, why=refusal.message)
+                await self._poll()
+            except Unavailable as reason:
+                self._log.warning("stream_cut", stream=method, why=reason.message)
+                self._cut.set()
+                await asyncio.sleep(next(pauses))
+            else:
+                pauses = _pauses()
+                self._take(method, take, news)
+
+    def _take(self, method: str, take: Take, news: Sequence[Any]) -> None:
+        try:
+            take(news)
+        except Exception:
+            # A venue may send what nobody expected. It must not end the account's stream: the venue is asked for
+            # all of it in the form of answers, and the line in the log is for whoever mends the parser.
+            logger.exception("message_not_understood", stream=method, account=self._account.name)
+            self._cut.set()
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                await self._account.venue.sink(await self._account.look(""))
+            except DomainError as reason:
+                self._log.warning("venue_not_asked", why=reason.message)
+
+    async def _mend(self) -> None:
+        """After each cut, ask for what was missed."""
+        while True:
+            await self._cut.wait()
+            self._cut.clear()
+            for pause in (SETTLING_SECONDS, SECOND_LOOK_SECONDS):
+                await asyncio.sleep(pause)
+                await self._look()
+
+    async def _look(self) -> None:
+        for pause in _pauses():
+            try:
+                await self._account.venue.sink(await self._account.look("reconnect"))
+            except DomainError as reason:
+                self._log.warning("venue_not_asked", why=reason.message)
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _complete(self) -> None:
+        """Ask for the trades of orders of which the venue says that they traded more than was told."""
+        account = self._account
+        while True:
+            await account.lacking.wait()
+            account.lacking.clear()
+            await asyncio.sleep(TRADES_FOLLOW_SECONDS)
+            for pause in _pauses():
+                try:
+                    if await account.complete():
+                        break
+                except DomainError as reason:
+                    self._log.warning("trades_not_asked", why=reason.message)
+                await asyncio.sleep(pause)
+
+    async def _refresh(self) -> None:
+        """Ask for balances and positions after whatever may have changed them."""
+        account = self._account
+        is_streamed = account.client.has("watchBalance") and not account.venue.connector.perpetual
+        while True:
+            await account.touched.wait()
+            await asyncio.sleep(CONFIRMED_SECONDS if is_streamed else REFRESHED_SECONDS)
+            account.touched.clear()
+            for pause in _pauses():
+                try:
+                    await account.refresh()
+                except DomainError as reason:
+                    self._log.warning("balances_not_asked", why=reason.message)
+                    await asyncio.sleep(pause)
+                else:
+                    break
+
+
+def _pauses() -> Iterator[float]:
+    """Yield seconds to wait, twice as long each time."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 2, LONGEST_PAUSE)

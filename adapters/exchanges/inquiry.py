@@ -1,0 +1,240 @@
+"""Ask a venue for all that it knows of an account: what a stream told, it can be asked for again.
+
+Where a venue needs a pair for a question, it is asked for each pair that the account ever traded, holds, or whose
+tokens changed.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar, cast
+
+import structlog
+
+from adapters.exchanges.clients import NotKnown, Refused, VenueClient, WrongKeys
+from adapters.exchanges.standing import Held, Raw, funding, holdings, milliseconds, number, positions
+from adapters.exchanges.tracking import Told, Tracked, Tracker
+from adapters.exchanges.venue import Venue
+from domain.errors import Invalid
+from domain.orders import OrderExpired, OrderPlaced
+from domain.portfolio import Holding
+from domain.positions import FundingPaid
+from domain.values import ZERO, PositionMode
+
+logger = structlog.get_logger()
+
+T = TypeVar("T")
+
+AT_ONCE = 4
+"""Questions of one account that are under way together."""
+WINDOWS = {
+    "binance": timedelta(hours=24),
+    "binanceus": timedelta(hours=24),
+    "binanceusdm": timedelta(days=7),
+    "bybit": timedelta(days=7),
+}
+"""The longest range that these venues answer in one question for trades (their API documentation)."""
+PLACED_BEFORE = timedelta(minutes=1)
+"""A venue's clock may be behind ours by so much."""
+DENIALS = 3
+"""How often in a row a venue must not know an order that it had accepted, until it counts as ended."""
+
+
+class Inquiry:
+    """Questions of one account to its venue. Each raises `Unavailable`, or `Refused` in the venue's words."""
+
+    def __init__(self, account: str, client: VenueClient, venue: Venue, tracker: Tracker) -> None:
+        """Ask over `client`; what the answers say of orders goes through `tracker`."""
+        self._account = account
+        self._client = client
+        self._venue = venue
+        self._tracker = tracker
+        self._by_pair: set[str] = set()
+        self._denied: dict[str, int] = {}
+
+    async def orders(self, pairs: Iterable[str]) -> Told:
+        """Take in all open orders, and what became of those that were open and are not any more."""
+        told = Told()
+        waited = [tracked for tracked in self._tracker.live if tracked.exchange_order_id is not None]
+        raws = await self._each("fetch_open_orders", pairs)
+        for raw in raws:
+            told.add(self._tracker.take_order(raw))
+        still = {str(raw.get("id")) for raw in raws}
+        gone = [tracked for tracked in waited if tracked.exchange_order_id not in still]
+        for more in await _bounded([self._gone(tracked) for tracked in gone]):
+            told.add(more)
+        return told
+
+    async def _gone(self, tracked: Tracked) -> Told:
+        raw = await self.find(tracked)
+        if raw is not None:
+            self._denied.pop(tracked.order_id, None)
+            return self._tracker.take_order(raw, order_id=tracked.order_id)
+        denied = self._denied[tracked.order_id] = self._denied.get(tracked.order_id, 0) + 1
+        logger.warning("order_vanished", account=self._account, order_id=tracked.order_id, times=denied)
+        if denied < DENIALS or tracked.end is not None:
+            return Told()
+        del self._denied[tracked.order_id]
+        reason = f"{self._venue.connector.name} does not know the order any more: asked {denied} times"
+        tracked.end = OrderExpired(reason=reason, expired_at=self._venue.clock())
+        return self._tracker.settle(tracked)
+
+    async def find(self, tracked: Tracked) -> Mapping[str, Any] | None:
+        """Return an order as the venue has it, None when it positively does not know it."""
+        order = tracked.order
+        if isinstance(order, OrderPlaced):
+            return await self._venue.dialect.find(self._client, self._venue.markets, order, tracked.exchange_order_id)
+        return await self.by_venue_id(str(tracked.exchange_order_id), tracked.trading_pair)
+
+    async def by_venue_id(self, exchange_order_id: str, pair: str) -> Mapping[str, Any] | None:
+        """Return an order by the venue's id, None when the venue does not know it."""
+        symbol = self._venue.markets.symbol(pair)
+        if self._client.has("fetchOrder"):
+            try:
+                found: Mapping[str, Any] = await self._client.call("fetch_order", exchange_order_id, symbol)
+            except NotKnown:
+                return None
+            return found
+        for method, capability in (
+            ("fetch_open_orders", "fetchOpenOrders"),
+            ("fetch_closed_orders", "fetchClosedOrders"),
+        ):
+            if self._client.has(capability):
+                for raw in await self._client.call(method, symbol):
+                    if str(raw.get("id")) == exchange_order_id:
+                        return cast("Mapping[str, Any]", raw)
+        return None
+
+    async def trades(self, pairs: Iterable[str], since: datetime) -> Told:
+        """Take in all trades since a time, and the orders that they belong to where those are not known."""
+        told = Told()
+        if not self._client.has("fetchMyTrades"):
+            return told
+        for raw in await self._each("fetch_my_trades", pairs, since=since):
+            told.add(self._tracker.take_trade(raw, settled=True))
+        told.add(await self.orphans())
+        return told
+
+    async def orphans(self) -> Told:
+        """Look up the orders of trades that came without them."""
+        told = Told()
+        for venue_id, trades in list(self._tracker.orphans.items()):
+            pair = next((self._venue.pair(str(trade.get("symbol"))) for trade in trades), None)
+            raw = None if pair is None else await self.by_venue_id(venue_id, pair)
+            if raw is None:
+                logger.warning("trade_without_order", account=self._account, exchange_order_id=venue_id)
+                self._tracker.drop_orphans(venue_id)
+                continue
+            told.add(self._tracker.take_order(raw))
+        return told
+
+    async def trades_of(self, tracked: Tracked) -> Told:
+        """Take in the trades of one order."""
+        told = Told()
+        symbol = self._venue.markets.symbol(tracked.trading_pair)
+        if self._client.has("fetchOrderTrades"):
+            for raw in await self._client.call("fetch_order_trades", tracked.exchange_order_id, symbol):
+                told.add(self._tracker.take_trade(raw, settled=True))
+        if tracked.is_lacking and self._client.has("fetchMyTrades"):
+            order = tracked.order
+            since = (order.placed_at if isinstance(order, OrderPlaced) else order.observed_at) - PLACED_BEFORE
+            for raw in await self._pages("fetch_my_trades", symbol, since):
+                if str(raw.get("order")) == tracked.exchange_order_id:
+                    told.add(self._tracker.take_trade(raw, settled=True))
+        return told
+
+    async def holdings(self) -> list[Holding]:
+        """Return the balances."""
+        return holdings(await self._client.call("fetch_balance"))
+
+    async def positions(self, mode: PositionMode) -> Held:
+        """Return the open positions."""
+        return positions(
+            await self._client.call("fetch_positions"),
+            symbols=self._venue,
+            account=self._account,
+            connector=self._venue.connector.name,
+            mode=mode,
+            at=self._venue.clock(),
+        )
+
+    async def mode(self) -> PositionMode | None:
+        """Return the position mode, None where the venue does not say."""
+        if not self._client.has("fetchPositionMode"):
+            return None
+        answer = await self._client.call("fetch_position_mode")
+        return PositionMode.HEDGE if answer.get("hedged") else PositionMode.ONEWAY
+
+    async def funding(self, pairs: Iterable[str], since: datetime, held: Held) -> list[FundingPaid]:
+        """Return the funding payments since a time."""
+        if not self._client.has("fetchFundingHistory"):
+            return []
+        paid = []
+        for raw in await self._each("fetch_funding_history", pairs, since=since):
+            pair = self._venue.pair(str(raw.get("symbol")))
+            if pair is not None:
+                rate = await self._rate(str(raw["symbol"]), raw)
+                name = self._venue.connector.name
+                paid.append(funding(raw, pair=pair, held=held, rate=rate, account=self._account, connector=name))
+        return paid
+
+    async def _rate(self, symbol: str, raw: Raw) -> Decimal:
+        """Return the rate of a payment, as the venue published it for that moment."""
+        if not self._client.has("fetchFundingRateHistory"):
+            return ZERO
+        at = int(raw["timestamp"])
+        rates = await self._client.call("fetch_funding_rate_history", symbol, at - 60_000, 2)
+        near = [rate for rate in rates if abs(int(rate["timestamp"]) - at) <= 60_000]  # noqa: PLR2004 - a minute
+        return number(near[0].get("fundingRate")) if near else ZERO
+
+    async def _each(self, method: str, pairs: Iterable[str], since: datetime | None = None) -> Sequence[Raw]:
+        """Ask for all pairs at once where the venue can, else for each."""
+        if method not in self._by_pair:
+            try:
+                return await self._pages(method, None, since)
+            except WrongKeys:
+                raise
+            except Refused:  # the venue, or ccxt for it, wants to know the pair
+                self._by_pair.add(method)
+        symbols = []
+        for pair in pairs:
+            try:
+                symbols.append(self._venue.markets.symbol(pair))
+            except Invalid:
+                logger.info("pair_not_traded", connector=self._venue.connector.name, pair=pair)
+        answers = await _bounded([self._pages(method, symbol, since) for symbol in symbols])
+        return [raw for answer in answers for raw in answer]
+
+    async def _pages(self, method: str, symbol: str | None, since: datetime | None) -> Sequence[Raw]:
+        """Return all since a time, however many pages they are."""
+        if since is None:
+            answer: Sequence[Raw] = await self._client.call(method, symbol)
+            return answer
+        window = WINDOWS.get(self._venue.connector.exchange_id)
+        start, now = since, self._venue.clock()
+        found: dict[str, Raw] = {}
+        while True:
+            params = {} if window is None else {"until": milliseconds(min(start + window, now))}
+            page: Sequence[Raw] = await self._client.call(method, symbol, milliseconds(start), None, params)
+            new = {str(raw["id"]): raw for raw in page if str(raw["id"]) not in found}
+            found |= new
+            if new and len(page) > 1:
+                last = max(int(raw["timestamp"]) for raw in page)
+                if last > milliseconds(start):
+                    start += timedelta(milliseconds=last - milliseconds(start))
+                    continue
+            if window is None or start + window >= now:
+                return list(found.values())
+            start += window
+
+
+async def _bounded(questions: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Ask several questions, a few at once."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(question: Coroutine[Any, Any, T]) -> T:
+        async with turns:
+            return await question
+
+    return await asyncio.gather(*(one(question) for question in questions))

@@ -1,0 +1,35 @@
+"""What all accounts of one connector share: its markets, its ways, its last prices, and where facts are told."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from adapters.exchanges.dialects import Dialect, dialect
+from adapters.exchanges.markets import Markets
+from adapters.exchanges.names import Connector
+from commands.ports import Clock, Sink
+
+
+class Venue:
+    """One venue. `markets` are there once they are loaded; `prices` are the last mids, quote per base, by pair."""
+
+    markets: Markets
+
+    def __init__(self, connector: Connector, *, sink: Sink, clock: Clock) -> None:
+        """Begin with no markets and no prices."""
+        self.connector = connector
+        self.dialect: Dialect = dialect(connector.name)
+        self.sink = sink
+        self.clock = clock
+        self.prices: Mapping[str, Decimal] = {}
+
+    def pair(self, symbol: str) -> str | None:
+        """Return the pair of ccxt's symbol, None for one that is not traded here."""
+        return self.markets.pair(symbol)
+
+    def contract_size(self, pair: str) -> Decimal:
+        """Return the base in one contract, 1 on spot."""
+        return self.markets.contract_size(pair)
+
+    def our_id(self, venue_client_id: str) -> str | None:
+        """Return our client order id for the venue's, None when it cannot be one of ours."""
+        return self.dialect.our_id(venue_client_id)

@@ -1,0 +1,346 @@
+"""One account on one real venue: what is sent, what is asked, and what is told of it.
+
+Whatever comes in, by the stream, as an answer or from an inquiry, goes through one tracker, and what is new in it is
+told to the sink.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import structlog
+
+from adapters.exchanges.clients import NotKnown, NotSent, Refused, Repeated, Unchanged, VenueClient
+from adapters.exchanges.dialects import Arguments
+from adapters.exchanges.inquiry import Inquiry
+from adapters.exchanges.standing import Held, closed, holdings, number
+from adapters.exchanges.tracking import Told, Tracked, Tracker
+from adapters.exchanges.venue import Venue
+from commands.ports import AccountMemory
+from domain.errors import Invalid, Unavailable
+from domain.orders import CancelRejected, OrderObserved, OrderPlaced, OrderRejected
+from domain.portfolio import Holding
+from domain.positions import FundingPaid
+from domain.reconciliation import Compared, Trigger
+from domain.reports import AccountReport
+from domain.values import PositionMode
+
+logger = structlog.get_logger()
+
+LEAVES_WITHIN_SECONDS = 5.0
+"""An order that waits longer, for its turn in the venue's rate limit, is not sent any more."""
+BEFORE_A_CRASH = timedelta(minutes=15)
+"""So much of what the log saw last is asked for again after a start: a stream may have been dead without a word."""
+OVERLAP = timedelta(minutes=1)
+RECORDED_SECONDS = 10.0
+USD = ("USDT", "USDC", "USD")
+
+
+class VenueAccount:
+    """One account. Begins with what the log knows of it; `begin` before anything else."""
+
+    def __init__(self, memory: AccountMemory, client: VenueClient, venue: Venue) -> None:
+        """Know what the log knows; nothing is asked yet."""
+        self.name = memory.account
+        self.client = client
+        self.venue = venue
+        self.connector = venue.connector.name
+        self.tracker = Tracker(account=self.name, connector=self.connector, symbols=venue, ids=venue, clock=venue.clock)
+        self.inquiry = Inquiry(self.name, client, venue, self.tracker)
+        self.lacking = asyncio.Event()
+        self.touched = asyncio.Event()
+        self._is_new = memory.balances is None
+        self._pairs = set(memory.pairs)
+        self._mode = memory.mode
+        self._held: Held = {(p.trading_pair, p.side): p for p in memory.positions if p.amount}
+        self._holdings = {
+            b.token: Holding(token=b.token, units=b.units, available=b.available) for b in memory.balances or ()
+        }
+        seen = memory.last_seen_at
+        self._looked_at = venue.clock() if seen is None else seen - BEFORE_A_CRASH
+        for order in memory.open_orders:
+            self.tracker.remember(order)
+
+    @property
+    def tokens(self) -> Iterable[str]:
+        """The tokens that the account owns."""
+        return self._holdings
+
+    @property
+    def pairs(self) -> set[str]:
+        """The pairs that concern the account."""
+        live = {tracked.trading_pair for tracked in self.tracker.live}
+        return self._pairs | live | {pair for pair, _ in self._held}
+
+    async def learn(self) -> Iterable[str]:
+        """Ask how the account stands; return its tokens.
+
+        Raises `Invalid` in the venue's words for credentials that it does not take, `Unavailable`.
+        """
+        owned = await self.inquiry.holdings()
+        if self.venue.connector.perpetual:
+            self._mode = await self.inquiry.mode() or self._mode
+        return [holding.token for holding in owned]
+
+    async def begin(self) -> None:
+        """Ask for all that happened since the log saw the account last, and return when that is recorded.
+
+        Raises as `learn`, and `Unavailable` when the answers are not recorded in time.
+        """
+        report = await self.look("" if self._is_new else "start")
+        try:
+            async with asyncio.timeout(RECORDED_SECONDS):
+                await self.venue.sink(report)
+        except TimeoutError as late:
+            raise Unavailable(f"What {self.connector} told was not recorded within {RECORDED_SECONDS:g} s") from late
+
+    async def place(self, order: OrderPlaced) -> None:
+        """Send an order, once. Raises `Invalid` when nothing was sent, `Unavailable` when nobody knows."""
+        arguments = await self._arguments(order)
+        tracked = self.tracker.expect(order)
+        deadline = time.monotonic() + LEAVES_WITHIN_SECONDS
+        try:
+            raw = await self.client.call("create_order", *arguments, deadline=deadline)
+        except NotSent as unsent:
+            self.tracker.give_up(tracked.order_id)
+            raise Invalid(unsent.message) from unsent
+        except Repeated as repeated:
+            raise Unavailable(repeated.message) from repeated
+        except Refused as refusal:
+            self.tracker.give_up(tracked.order_id)
+            fact = OrderRejected(reason=refusal.message, rejected_at=self.venue.clock())
+            self.tell(Told(orders=[(tracked.order_id, fact)]))
+        else:
+            self.tell(self.tracker.take_order(raw, order_id=tracked.order_id))
+
+    async def _arguments(self, order: OrderPlaced) -> Arguments:
+        """Return how to ask for an order; some venues take a MARKET buy as an amount of quote, by the price now."""
+        dialect, markets = self.venue.dialect, self.venue.markets
+        hint = self.venue.prices.get(order.trading_pair)
+        if hint is None and dialect.needs_price(order):
+            ticker = await self.client.call("fetch_ticker", markets.symbol(order.trading_pair))
+            hint = number(ticker.get("ask") or ticker.get("last")) or None
+        return dialect.arguments(order, markets=markets, mode=self._mode, price_hint=hint)
+
+    async def cancel(self, client_order_id: str, trading_pair: str) -> None:
+        """Ask the venue to cancel; a refusal is told, with what became of the order. Raises `Unavailable`."""
+        tracked = self.tracker.known(client_order_id)
+        venue_id = None if tracked is None else tracked.exchange_order_id
+        try:
+            raw = await self.venue.dialect.cancel(
+                self.client, self.venue.markets, trading_pair, client_order_id, venue_id
+            )
+        except Refused as refusal:
+            told = Told(
+                orders=[
+                    (client_order_id, CancelRejected(reason=refusal.message, rejected_at=self.venue.clock())),
+                ]
+            )
+            if tracked is not None and isinstance(tracked.order, OrderPlaced):
+                told.add(await self._whole(tracked))
+            self.tell(told)
+        else:
+            if raw is not None:
+                self.tell(self.tracker.take_order(raw, order_id=client_order_id))
+
+    async def ask(self, order: OrderPlaced) -> bool:
+        """Tell all that the venue knows of an order; False if it positively does not know it."""
+        known = self.tracker.known(order.client_order_id)
+        venue_id = None if known is None else known.exchange_order_id
+        raw = await self.venue.dialect.find(self.client, self.venue.markets, order, venue_id)
+        if raw is None:
+            return False
+        tracked = self.tracker.expect(order)
+        told = self.tracker.take_order(raw, order_id=order.client_order_id)
+        told.add(await self._trades(tracked))
+        self.tell(told)
+        return True
+
+    async def _whole(self, tracked: Tracked) -> Told:
+        """Return what is new of an order, its trades included."""
+        try:
+            raw = await self.inquiry.find(tracked)
+        except NotKnown:
+            raw = None
+        if raw is None:
+            return Told()
+        told = self.tracker.take_order(raw, order_id=tracked.order_id)
+        told.add(await self._trades(tracked))
+        return told
+
+    async def _trades(self, tracked: Tracked) -> Told:
+        return await self.inquiry.trades_of(tracked) if tracked.is_lacking else Told()
+
+    async def complete(self) -> bool:
+        """Ask for the trades that the venue has and did not tell; return whether none is left."""
+        told = await self.inquiry.orphans()
+        for tracked in self.tracker.lacking:
+            told.add(await self.inquiry.trades_of(tracked))
+        self.tell(told)
+        return not self.tracker.lacking
+
+    async def report(self) -> AccountReport:
+        """Return balances and positions as they are now."""
+        began = self.venue.clock()
+        held, owned = await self._positions(), await self._balances()
+        at = self.venue.clock()
+        return self._report(Told(), holdings=owned, held=held, at=at, began_at=began, snapshot=True)
+
+    async def look(self, trigger: Trigger | Literal[""]) -> AccountReport:
+        """Return all that the venue knows and the log may not; `trigger` names why it is asked."""
+        began = self.venue.clock()
+        since = self._looked_at
+        before = self._holdings
+        owned = await self._balances()
+        after = self._holdings
+        moved = {token for token in before.keys() | after.keys() if before.get(token) != after.get(token)}
+        pairs = self.pairs | (self._pairs_of(moved) if not self._is_new else set())
+        told = await self.inquiry.orders(pairs)
+        told.add(await self.inquiry.trades(pairs, since))
+        for tracked in self.tracker.lacking:
+            told.add(await self.inquiry.trades_of(tracked))
+        held = await self._positions()
+        paid: Sequence[FundingPaid] = ()
+        if self.venue.connector.perpetual:
+            paid = await self.inquiry.funding(pairs, since, self._held)
+        self._looked_at, self._is_new = began - OVERLAP, False
+        if self.tracker.lacking:
+            self.lacking.set()
+        return self._report(
+            told,
+            holdings=await self._balances() if told else owned,
+            began_at=began,
+            held=held,
+            at=self.venue.clock(),
+            funding=paid,
+            trigger=trigger,
+            snapshot=True,
+        )
+
+    def _pairs_of(self, tokens: Iterable[str]) -> set[str]:
+        """Return the pairs in which trades could have changed these tokens."""
+        owned = set(self._holdings) | set(USD)
+        return {
+            pair
+            for token in tokens
+            for other in owned
+            for pair in (f"{token}-{other}", f"{other}-{token}")
+            if pair in self.venue.markets.rules
+        }
+
+    async def set_leverage(self, trading_pair: str, leverage: int) -> None:
+        """Set the leverage. Raises `Invalid` with the venue's words, `Unavailable` when it does not answer."""
+        with suppress(Unchanged):
+            await self.client.call("set_leverage", leverage, self.venue.markets.symbol(trading_pair))
+        self.touched.set()
+
+    async def set_mode(self, mode: PositionMode) -> None:
+        """Set the position mode. Raises as `set_leverage`."""
+        with suppress(Unchanged):
+            await self.client.call("set_position_mode", mode is PositionMode.HEDGE)
+        self._mode = mode
+
+    def take_orders(self, raws: Iterable[Mapping[str, Any]]) -> None:
+        """Take in orders from the stream."""
+        told = Told()
+        for raw in raws:
+            told.add(self.tracker.take_order(raw))
+        self.tell(told)
+
+    def take_trades(self, raws: Iterable[Mapping[str, Any]]) -> None:
+        """Take in trades from the stream."""
+        told = Told()
+        for raw in raws:
+            told.add(self.tracker.take_trade(raw))
+        self.tell(told)
+
+    def take_balances(self, raw: Mapping[str, Any]) -> None:
+        """Take in balances from the stream: those of the tokens that it names, the others stay.
+
+        On perpetuals the stream counts otherwise than the answers do (unrealized profit), so there it only says that
+        something changed. Either way the venue is asked soon: messages may have come in another order.
+        """
+        self.touched.set()
+        if self.venue.connector.perpetual:
+            return
+        named = {holding.token: holding for holding in holdings(raw)}
+        if any(self._holdings.get(token) != holding for token, holding in named.items()):
+            self._holdings |= named
+            self._sink(Told(), holdings=list(self._holdings.values()))
+
+    def tell(self, told: Told) -> None:
+        """Tell the sink what is new, and see to it that what hangs on it is asked for."""
+        if told:
+            self._pairs |= {order.trading_pair for order in told.observed}
+            self.touched.set()
+            self._sink(told)
+        if self.tracker.lacking or self.tracker.orphans:
+            self.lacking.set()
+
+    def _sink(self, told: Told, *, holdings: list[Holding] | None = None) -> None:
+        _ = self.venue.sink(self._report(told, holdings=holdings, at=self.venue.clock()))
+
+    async def refresh(self) -> None:
+        """Tell balances and positions as the venue has them now."""
+        began = self.venue.clock()
+        held, owned = await self._positions(), await self._balances()
+        _ = self.venue.sink(self._report(Told(), holdings=owned, held=held, at=self.venue.clock(), began_at=began))
+
+    async def _balances(self) -> list[Holding]:
+        owned = await self.inquiry.holdings()
+        self._holdings = {holding.token: holding for holding in owned}
+        return owned
+
+    async def _positions(self) -> Held | None:
+        return await self.inquiry.positions(self._mode) if self.venue.connector.perpetual else None
+
+    def _claimed(self, told: Told) -> list[OrderObserved]:
+        """Return what was observed, with each order that bears an id like ours: only the log knows whose it is."""
+        observed = {order.exchange_order_id: order for order in told.observed}
+        for order_id, _ in told.orders:
+            tracked = self.tracker.known(order_id)
+            if tracked is not None and isinstance(tracked.order, OrderObserved) and tracked.order.client_order_id:
+                observed.setdefault(tracked.order.exchange_order_id, tracked.order)
+        return list(observed.values())
+
+    def _report(
+        self,
+        told: Told,
+        *,
+        at: datetime,
+        holdings: list[Holding] | None = None,
+        held: Held | None = None,
+        funding: Sequence[FundingPaid] = (),
+        began_at: datetime | None = None,
+        trigger: Trigger | Literal[""] = "",
+        snapshot: bool = False,
+    ) -> AccountReport:
+        positions = []
+        if held is not None:
+            positions = [*closed(self._held, held, at), *held.values()]
+            self._held = held
+        compared = None
+        if trigger:
+            compared = Compared(
+                orders=len(self.tracker.live),
+                trades=sum(len(tracked.trade_ids) for tracked in self.tracker.live),
+                tokens=len(holdings or ()),
+                positions=len(held or ()),
+            )
+        return AccountReport(
+            account=self.name,
+            connector=self.connector,
+            reported_at=at,
+            orders=told.orders,
+            observed=self._claimed(told),
+            holdings=holdings,
+            positions=positions,
+            funding=funding,
+            began_at=began_at,
+            snapshot=snapshot,
+            reconciles=trigger,
+            compared=compared,
+        )
