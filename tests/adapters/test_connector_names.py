@@ -256,6 +256,22 @@ def test_a_phrase_gives_the_key_of_its_first_address():
     assert PHRASE not in repr(config)
 
 
+def test_dydx_signs_with_the_key_of_the_phrase():
+    known = connector("dydx_v4_perpetual")
+    made = exchange_class("dydx")(credentials_for(known, some_credentials(known)))
+    key = made.retrieve_credentials()["privateKey"]
+    assert key == PHRASE_KEY
+    order = {"orderId": {"subaccountId": {"owner": "dydx1", "number": 0}, "clientId": 5, "clobPairId": 0}, "side": 1}
+    message = {"typeUrl": "/dydxprotocol.clob.MsgPlaceOrder", "value": {"order": order}}
+    account = {"account_number": "1", "sequence": "2", "pub_key": {"key": "A" * 44}}
+    signed = made.sign_dydx_tx(key, message, "", "dydx-mainnet-1", account, None)
+    assert b"MsgPlaceOrder" in bytes.fromhex(signed.removeprefix("0x"))
+
+
+def test_mexcs_streams_can_be_read():
+    assert exchange("mexc").decode_proto_msg(b"\n\x04spot") == {"channel": "spot"}
+
+
 @pytest.mark.parametrize(
     ("name", "field", "value", "message"),
     [
