@@ -36,7 +36,7 @@ from commands.intake import Intake
 from commands.orders import word
 from commands.ports import Exchange, Log, Ports, Sink
 from commands.processes import runner
-from commands.processes.accounts import ACCOUNTS, connect_all
+from commands.processes.accounts import ACCOUNTS, connect_all, reconnect
 from commands.processes.orders import OrderWatch
 from domain.errors import DomainError, Unavailable
 from domain.matching.fees import Fees
@@ -203,9 +203,15 @@ async def _work(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(turn.keep(), name="turn")
         await _begin(bus, intake, watch, ready)
-        jobs = schedule.jobs(bus, watch, observe_every=timedelta(minutes=settings.account_update_interval))
+        jobs = schedule.jobs(
+            bus,
+            watch,
+            observe_every=timedelta(minutes=settings.account_update_interval),
+            reconcile_every=timedelta(minutes=settings.reconcile_interval),
+        )
         ready.started = True
         logger.info("ready")
+        tasks.create_task(reconnect(bus), name="connect real venues")
         async with scheduled(jobs):
             await runner.run(ACCOUNTS, bus.ports)
 

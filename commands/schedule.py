@@ -32,16 +32,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     aligned: bool = False
 
 
-def jobs(
-    bus: Bus, watch: OrderWatch, *, observe_every: timedelta, reconcile_every: timedelta = timedelta(minutes=2)
-) -> Sequence[Job]:
+def jobs(bus: Bus, watch: OrderWatch, *, observe_every: timedelta, reconcile_every: timedelta) -> Sequence[Job]:
     """Return all jobs of the work part."""
     return (
         Job(name="observe_balances", every=observe_every, run=lambda: observe_all(bus), aligned=True),
         Job(name="reconcile", every=reconcile_every, run=lambda: reconcile_all(bus, within=reconcile_every)),
         Job(name="settle_orders", every=timedelta(seconds=3), run=watch.look),
         Job(name="forget_keys", every=timedelta(hours=1), run=lambda: forget_keys(bus)),
-        Job(name="reconnect", every=timedelta(seconds=30), run=lambda: reconnect(bus.ports)),
+        Job(name="reconnect", every=timedelta(seconds=30), run=lambda: reconnect(bus)),
     )
 
 

@@ -52,6 +52,7 @@ class VenueAccount:
         self.inquiry = Inquiry(self.name, client, venue, self.tracker)
         self.lacking = asyncio.Event()
         self.touched = asyncio.Event()
+        self._looking = asyncio.Lock()
         self._is_new = memory.balances is None
         self._pairs = set(memory.pairs)
         self._mode = memory.mode
@@ -191,6 +192,10 @@ class VenueAccount:
 
     async def look(self, trigger: Trigger | Literal[""]) -> AccountReport:
         """Return all that the venue knows and the log may not; `trigger` names why it is asked."""
+        async with self._looking:
+            return await self._look(trigger)
+
+    async def _look(self, trigger: Trigger | Literal[""]) -> AccountReport:
         began = self.venue.clock()
         since = self._looked_at
         before = self._holdings

@@ -1,5 +1,6 @@
 """Keep connections and vault as the log says: connect what is stored, disconnect and shred what is removed."""
 
+from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -11,7 +12,7 @@ from commands.deciding import fold
 from commands.ports import Ports
 from commands.positions import GiveUpMarginRequest
 from commands.processes.runner import Process
-from domain.accounts import EVENTS, NEW, Account, evolve, stream_of
+from domain.accounts import EVENTS, NEW, Account, CredentialsRemoved, evolve, stream_of
 from domain.errors import DomainError
 from domain.events import Recorded
 
@@ -22,31 +23,34 @@ CONNECTED_AT_ONCE = 16
 
 
 async def connect_all(bus: Bus) -> None:
-    """Connect every account at start-up, and close what was asked of a venue and never answered."""
+    """Connect every account at start-up to the venues whose only memory is the log.
+
+    The others are connected by `reconnect`, beside whatever else is done: nothing has to wait for them.
+    """
+    await _connect_missing(bus, lambda connector: not bus.ports.venues.exchange(connector).reconciles)
+
+
+async def reconnect(bus: Bus) -> None:
+    """Try the connections that could not be made so far."""
+    await _connect_missing(bus, lambda _: True)
+
+
+async def _connect_missing(bus: Bus, wanted: Callable[[str], bool]) -> None:
+    names = await bus.ports.lookup.accounts()
+    await abreast(CONNECTED_AT_ONCE, [partial(_reconnect, bus, name, wanted) for name in names])
+
+
+async def _reconnect(bus: Bus, name: str, wanted: Callable[[str], bool]) -> None:
+    """Connect an account to what it is not connected to, and close what was asked of a venue and never answered."""
     ports = bus.ports
-    wanted: list[tuple[str, str]] = []
-    for name, account in (await ports.lookup.accounts()).items():
-        ports.venues.admit(name)
-        wanted += [(name, connector) for connector in _missing(ports, name, account)]
-    await abreast(CONNECTED_AT_ONCE, [partial(_connect_one, ports, name, connector) for name, connector in wanted])
-    for name, connected in ports.venues.accounts().items():
-        for connector in sorted(connected):
+    async with ports.turns(name):
+        account = await _account(ports, name)
+        if not account.exists:
+            return
+        for connector in await _connect(ports, name, account, wanted):
             if ports.venues.exchange(connector).perpetual:
                 command = GiveUpMarginRequest(account=name, connector=connector)
                 await bus.dispatch(command, origin_of_process("accounts", ports.new_id))
-
-
-async def reconnect(ports: Ports) -> None:
-    """Try again the connections that could not be made so far."""
-    names = await ports.lookup.accounts()
-    await abreast(CONNECTED_AT_ONCE, [partial(_reconnect, ports, name) for name in names])
-
-
-async def _reconnect(ports: Ports, name: str) -> None:
-    async with ports.turns(name):
-        account = await _account(ports, name)
-        if account.exists:
-            await _connect(ports, name, account)
 
 
 async def _account(ports: Ports, name: str) -> Account:
@@ -54,25 +58,20 @@ async def _account(ports: Ports, name: str) -> Account:
     return fold(NEW, evolve, (await ports.log.read([stream]))[stream])
 
 
-async def _connect(ports: Ports, name: str, account: Account) -> None:
+async def _connect(ports: Ports, name: str, account: Account, wanted: Callable[[str], bool]) -> list[str]:
+    """Connect an account to what it has credentials for; return the connectors that it was connected to now."""
     ports.venues.admit(name)
-    for connector in _missing(ports, name, account):
-        await _connect_one(ports, name, connector)
-
-
-def _missing(ports: Ports, name: str, account: Account) -> list[str]:
-    """Return the connectors that an account has credentials for and is not connected to."""
     connected = ports.venues.accounts()[name]
-    offered = ports.venues.connectors()
-    return [connector for connector in account.connectors if connector not in connected and connector in offered]
-
-
-async def _connect_one(ports: Ports, name: str, connector: str) -> None:
-    try:
-        await ports.venues.connect(name, connector)
-    except DomainError as reason:
-        # One venue that is away must not keep the others from starting; it is tried again by the schedule.
-        logger.warning("connector_unavailable", account=name, connector=connector, why=reason.message)
+    made = []
+    for connector in account.connectors:
+        try:
+            if connector not in connected and wanted(connector):
+                await ports.venues.connect(name, connector)
+                made.append(connector)
+        except DomainError as reason:
+            # One venue that is away must not keep the others from starting; it is tried again by the schedule.
+            logger.warning("connector_unavailable", account=name, connector=connector, why=reason.message)
+    return made
 
 
 async def _follow(recorded: Recorded, ports: Ports) -> None:
@@ -87,10 +86,10 @@ async def _follow(recorded: Recorded, ports: Ports) -> None:
         if not account.exists:
             await forget(ports, name, stored_before=recorded.recorded_at)
             return
-        await _connect(ports, name, account)
-        for connector in ports.venues.connectors():
-            if connector not in account.connectors:
-                await forget(ports, name, connector, stored_before=recorded.recorded_at)
+        await _connect(ports, name, account, lambda _: True)
+        removed = recorded.event
+        if isinstance(removed, CredentialsRemoved) and removed.connector not in account.connectors:
+            await forget(ports, name, removed.connector, stored_before=recorded.recorded_at)
 
 
 ACCOUNTS = Process(name="accounts", types=[event.__name__ for event in EVENTS], step=_follow)

@@ -108,7 +108,7 @@ async def test_a_connection_that_fails_does_not_keep_the_others_away() -> None:
         await connect_all(w.bus)
         assert w.bus.ports.venues.accounts() == {"a": frozenset()}
         w.vault.held["a", "paper"] = {"key": "k"}
-        await reconnect(w.bus.ports)
+        await reconnect(w.bus)
         assert w.bus.ports.venues.accounts() == {"a": frozenset({"paper"})}
 
 

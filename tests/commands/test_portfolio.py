@@ -222,7 +222,8 @@ async def test_every_job_has_a_name_and_an_interval() -> None:
     from datetime import timedelta
 
     async with world() as w:
-        table = jobs(w.bus, OrderWatch(w.bus, w.intake.drain), observe_every=timedelta(minutes=5))
+        watch = OrderWatch(w.bus, w.intake.drain)
+        table = jobs(w.bus, watch, observe_every=timedelta(minutes=5), reconcile_every=timedelta(minutes=2))
         assert [job.name for job in table] == [
             "observe_balances",
             "reconcile",
