@@ -313,6 +313,7 @@ def _options(connector: Connector) -> dict[str, Any]:
         "defaultType": connector.market,
         "adjustForTimeDifference": True,
         "warnOnFetchOpenOrdersWithoutSymbol": False,
+        "fetchMargins": False,
         "maxRetriesOnFailure": 0,
         "brokerId": None,
         **({"fetchMarkets": types} if (types := _market_types(connector)) else {}),
