@@ -71,6 +71,7 @@ async def test_a_request_without_an_answer_is_given_up_after_a_restart() -> None
         with pytest.raises(Unavailable):
             await w.do(TEN)
         assert await kinds(w) == [LeverageRequested]
+        await w.bus.ports.venues.disconnect(MASTER)  # as after a restart
         await connect_all(w.bus)
         assert await kinds(w) == [LeverageRequested, MarginRefused]
         await w.do(GiveUpMarginRequest(account=MASTER, connector="paper_perpetual"))
