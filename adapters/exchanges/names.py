@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from adapters.exchanges.secret_phrase import private_key
+from adapters.exchanges.wallet_keys import is_private_key, private_key
 from domain.connectors import ConfigField
 from domain.errors import Invalid, NotFound
 
@@ -41,6 +41,7 @@ class Connector(msgspec.Struct, frozen=True, kw_only=True):
     unused: Mapping[str, str] = {}
     options: Mapping[str, Any] = {}  # ccxt options that are always set
     muted: tuple[str, ...] = ()  # methods that ccxt runs by itself on the user's behalf and that are not to run
+    prepare: tuple[str, ...] = ()  # methods that ccxt runs with an account's keys when it loads markets for them alone
     wallet_from_key: bool = False  # walletAddress is the address of privateKey, which ccxt computes
     sandbox: bool = False  # ccxt's `set_sandbox_mode` is to be called
     without: frozenset[str] = frozenset()  # of what we would call, in ccxt's words, what ccxt does not have here
@@ -64,6 +65,7 @@ _PASSPHRASE = ("api_key", "secret_key", "passphrase")
 _VAULT = "options.vaultAddress"
 _PHRASE = "options.privateKey"
 _NUMBERS = frozenset({"options.subaccount_id"})
+_HEX_KEYS = frozenset({"hyperliquid", "derive"})
 
 
 def _choice(*values: str) -> ConfigField:
@@ -176,7 +178,7 @@ _REAL = (
     _row("okx_perpetual", "okx", _PASSPHRASE),
     _row("bybit", "bybit", _API_SECRET),
     _row("bybit_perpetual", "bybit", _SECRET_KEY),
-    _row("kucoin", "kucoin", _PASSPHRASE),
+    _row("kucoin", "kucoin", _PASSPHRASE, prepare=("load_migration_status",)),
     _row("kucoin_hft", "kucoin", _PASSPHRASE, options={"hf": True}),
     _row("kucoin_perpetual", "kucoinfutures", _PASSPHRASE),
     _row("gate_io", "gate", _SECRET_KEY),
@@ -343,6 +345,8 @@ def _check(known: Connector, field: str, wanted: ConfigField, value: object) -> 
         raise Invalid(f"{where} must be a text that is not empty")
     elif known.credentials.get(field) in _NUMBERS and not (value.isascii() and value.isdecimal()):
         raise Invalid(f"{where} must be a whole number")
+    elif known.credentials.get(field) == "privateKey" and known.exchange_id in _HEX_KEYS and not is_private_key(value):
+        raise Invalid(f"{where} must be a private key of 64 hexadecimal digits")
     elif known.credentials.get(field) == _PHRASE:
         try:
             private_key(value)

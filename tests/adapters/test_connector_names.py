@@ -11,7 +11,7 @@ import pytest
 
 from adapters.exchanges.ccxt_lazily import exchange_class
 from adapters.exchanges.names import CONNECTORS, Connector, check_credentials, connector, credentials_for
-from adapters.exchanges.secret_phrase import private_key
+from adapters.exchanges.wallet_keys import private_key
 from domain.errors import Invalid, NotFound
 from tests.layout.sources import ROOT, imports_of
 
@@ -140,7 +140,7 @@ def test_ccxt_takes_the_credentials(name):
             assert getattr(made, attribute) == given[field]
     for option, value in known.options.items():
         assert made.options[option] == value
-    for method in known.muted:
+    for method in (*known.muted, *known.prepare):
         assert callable(getattr(made, method))
 
 
@@ -282,6 +282,8 @@ def test_mexcs_streams_can_be_read():
             "'dydx_v4_perpetual': A secret phrase has 12, 15, 18, 21, 24 words, not 2",
         ),
         ("derive", "subacct_id", "main", "Credential field 'subacct_id' of connector 'derive' must be a whole number"),
+        ("derive", "session_private_key", "0x" + "f" * 64, "must be a private key of 64 hexadecimal digits"),
+        ("hyperliquid", "hyperliquid_secret_key", "0xabc", "must be a private key of 64 hexadecimal digits"),
         ("bing_x", "bingx_api_key", None, "'bingx_api_key' of connector 'bing_x' must be a text that is not empty"),
         ("kraken", "kraken_api_tier", 3, "'kraken_api_tier' of connector 'kraken' must be a text"),
     ],
@@ -321,6 +323,13 @@ def test_paper_trading_is_not_listed():
     assert [*CONNECTORS][:2] == ["paper", "paper_perpetual"]
 
 
+def test_a_kucoin_account_is_asked_of_which_kind_it_is():
+    # ccxt asks while it loads markets with keys, and without an answer trades from the account of the older kind.
+    for name, options in (("kucoin", {}), ("kucoin_hft", {"hf": True})):
+        assert REAL[name].options == options
+        assert REAL[name].prepare == (() if options else ("load_migration_status",))
+
+
 def test_every_row_survives_the_wire():
     for known in CONNECTORS.values():
         decoded = msgspec.json.decode(msgspec.json.encode(known), type=Connector)
@@ -328,7 +337,7 @@ def test_every_row_survives_the_wire():
 
 
 def test_names_need_no_ccxt():
-    for file in ("names.py", "secret_phrase.py"):
+    for file in ("names.py", "wallet_keys.py"):
         path = (ROOT / "adapters" / "exchanges" / file).relative_to(ROOT)
         assert not [name for name in imports_of(path) if name.startswith("ccxt")]
 

@@ -1,7 +1,8 @@
-"""The private key behind a wallet's secret phrase, as wallets of the Cosmos chains make it (BIP-39, BIP-32, BIP-44)."""
+"""Private keys of wallets, on the curve secp256k1."""
 
 import hashlib
 import hmac
+import re
 import unicodedata
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,11 +16,19 @@ _ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D03641
 _WORDS = (12, 15, 18, 21, 24)
 
 
-def private_key(phrase: str) -> str:
-    """Return the private key of the phrase's first address, in hex.
+def is_private_key(text: str) -> bool:
+    """Whether a text is a private key in hex, with or without `0x` before it."""
+    digits = text.removeprefix("0x")
+    return re.fullmatch(r"[0-9a-fA-F]{64}", digits) is not None and 0 < int(digits, 16) < _ORDER
 
-    Whether the words are those of a wallet is not checked: a wrong word is another wallet, which the venue does not
-    know. Raises `Invalid` for a number of words that no wallet gives.
+
+def private_key(phrase: str) -> str:
+    """Return the private key of a secret phrase's first address, in hex.
+
+    It is the one that wallets of the Cosmos chains make of the phrase (BIP-39, BIP-32, BIP-44). Whether the words are
+    those of a wallet is not checked: a wrong word is another wallet, which the venue does not know.
+
+    Raises `Invalid` for a number of words that no wallet gives.
     """
     words = unicodedata.normalize("NFKD", phrase).split()
     if len(words) not in _WORDS:
