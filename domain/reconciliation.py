@@ -190,4 +190,6 @@ def _words(values: Mapping[str, object]) -> dict[str, str]:
 
 
 def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return f"{plain(value):f}" if isinstance(value, Decimal) else str(value)
