@@ -148,6 +148,12 @@ class CcxtExchange:
         client = VenueClient(self._connector, credentials=credentials, urls=self._urls)
         if self._public is not None:
             client.share(self._public)
+        try:
+            for method in self._connector.prepare:
+                await client.call(method)
+        except BaseException:
+            await client.close()
+            raise
         return client
 
     async def _markets(self) -> markets.Markets:

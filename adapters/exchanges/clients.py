@@ -294,6 +294,8 @@ def _exchange(connector: Connector, config: Mapping[str, Any], urls: Mapping[str
     made.own_session = False
     for method in connector.muted:
         setattr(made, method, _nothing)
+    if connector.wallet_from_key and made.privateKey:
+        made.walletAddress = made.eth_get_address_from_private_key(made.privateKey)
     # Deposits and withdrawals are not ours, and many venues give currencies only for keys that may do these.
     made.has["fetchCurrencies"] = False
     for key, value in made.options.get("broker", {}).items() if isinstance(made.options.get("broker"), dict) else ():

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from adapters.exchanges.ccxt_lazily import exchange_class
+from adapters.exchanges.clients import VenueClient
 from adapters.exchanges.names import CONNECTORS, Connector, check_credentials, connector, credentials_for
 from adapters.exchanges.wallet_keys import private_key
 from domain.errors import Invalid, NotFound
@@ -223,6 +224,13 @@ def test_no_fee_is_paid_to_ccxt(name):
 def test_no_other_exchange_has_a_fee_of_ccxts():
     charging = {name for name in REAL if "builderFee" in exchange(name).options}
     assert charging == {name for name in REAL if REAL[name].muted}
+
+
+def test_a_client_of_derive_signs_as_the_session_keys_wallet():
+    known = connector("derive_testnet")
+    client = VenueClient(known, credentials=some_credentials(known))
+    assert client.exchange.walletAddress == KEY_ADDRESS
+    assert client.exchange.options["deriveWalletAddress"] == "value of derive_testnet_wallet_address"
 
 
 def test_derive_signs_with_the_session_key_for_the_wallet_that_owns_the_account():
