@@ -45,6 +45,7 @@ class Desk:
         self._clock = clock
         self._ledger = ledger
         terms = Terms(connector=market, perpetual=market is Market.SWAP, rules=rules, fees=fees)
+        self.funding_rate = terms.funding_rate
         self._engine = Engine(terms, clock())
         self._live: dict[str, Order] = {}  # by the desk's id; without an order id until the engine took it
         self._names: dict[int, str] = {}  # the desk's ids of the orders that are open

@@ -6,13 +6,14 @@ market that it was asked for. Nothing here speaks HTTP. All of it belongs to one
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import msgspec
 
-from adapters.exchanges.paper_feed import RULES, Feed, quote_around
+from adapters.exchanges.paper_feed import RULES, SyntheticFeed, quote_around
 from domain.connectors import TradingRule
 from domain.matching.depth import Quote
 from domain.matching.fees import Fees
@@ -68,11 +69,15 @@ class Floor:
     `clock` is the true time; the venue's own is that plus the levers' skew.
     """
 
-    def __init__(self, *, seed: int = 0, clock: Callable[[], Utc] | None = None, feed: Feed | None = None) -> None:
+    def __init__(
+        self, *, seed: int = 0, clock: Callable[[], Utc] | None = None, feed: SyntheticFeed | None = None
+    ) -> None:
         """Begin with no account."""
         self.levers = Levers(seed)
         self.ledger = Ledger()
         self.keys: dict[str, Keys] = {}  # by API key
+        self.stream_keys: dict[str, tuple[str, Utc]] = {}  # what opens a user stream: account, and until when
+        self._revoked: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
         self._clock = clock or (lambda: datetime.now(UTC))
         self._feed = feed
         self._fed_at: Utc | None = None
@@ -106,7 +111,7 @@ class Floor:
         """Let an account trade, and return its keys: those given, or new ones that follow from the seed."""
         for market, desk in self._desks.items():
             desk.join(account, starting.get(market, {}))
-        made = keys or Keys(account=account, api_key=self._word(), secret=self._word(), passphrase=self._word()[:12])
+        made = keys or Keys(account=account, api_key=self.word(), secret=self.word(), passphrase=self.word()[:12])
         self.keys[made.api_key] = made
         return made
 
@@ -120,8 +125,17 @@ class Floor:
         return keys if keys is not None and not keys.revoked else None
 
     def revoke(self, account: str) -> None:
-        """Let an account's keys open nothing any more; its orders stay."""
+        """Let an account's keys open nothing any more, and end its user streams; its orders stay."""
         self.keys_of(account).revoked = True
+        for key in [key for key, (whose, _) in self.stream_keys.items() if whose == account]:
+            del self.stream_keys[key]
+        for ended in list(self._revoked[account]):
+            ended()
+
+    def on_revoke(self, account: str, ended: Callable[[], None]) -> Callable[[], None]:
+        """Tell a user stream when its keys are revoked; returns what ends that."""
+        self._revoked[account].append(ended)
+        return lambda: self._revoked[account].remove(ended)
 
     # The market.
 
@@ -173,7 +187,7 @@ class Floor:
         """
         return self._desks[market].place(
             account,
-            client_id=client_id or self._word()[:22],
+            client_id=client_id or self.word()[:22],
             trading_pair=trading_pair,
             side=side,
             order_type=order_type,
@@ -207,6 +221,6 @@ class Floor:
             if trading_pair in self._desks[each].rules:
                 self._desks[each].delist(trading_pair)
 
-    def _word(self) -> str:
-        """Return 64 letters and digits as API keys have them."""
+    def word(self) -> str:
+        """Return 64 letters and digits, as API keys and listen keys have them."""
         return self._random.randbytes(32).hex()
