@@ -89,7 +89,9 @@ def test_streams_are_named_after_what_they_hold() -> None:
     assert positions.margin_stream_of("a", "p") == "margin-a-p"
 
 
-def seen(amount: str, *, side: PositionSide = PositionSide.BOTH, mark: str = "100", entry: str = "100") -> PositionObserved:
+def seen(
+    amount: str, *, side: PositionSide = PositionSide.BOTH, mark: str = "100", entry: str = "100"
+) -> PositionObserved:
     return PositionObserved(
         **WHERE,
         trading_pair="BTC-USDT",
