@@ -67,6 +67,12 @@ class Inquiry:
         return told
 
     async def _gone(self, tracked: Tracked) -> Told:
+        try:
+            self._venue.markets.symbol(tracked.trading_pair)
+        except Invalid as reason:
+            # The venue dropped the pair altogether, and with it the way to ask: the others are asked all the same.
+            logger.warning("pair_not_traded", order_id=tracked.order_id, why=reason.message)
+            return Told()
         raw = await self.find(tracked)
         if raw is not None:
             self._denied.pop(tracked.order_id, None)

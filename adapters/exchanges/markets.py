@@ -27,11 +27,15 @@ _HYPERLIQUID_DECIMALS = {"spot": 8, "swap": 6}
 
 
 class Market(msgspec.Struct, frozen=True, kw_only=True):
-    """One pair as the venue trades it. `contract_size` is the base in one contract, 1 where amounts are in base."""
+    """One pair as the venue trades it. `contract_size` is the base in one contract, 1 where amounts are in base.
+
+    One that is not `active` takes no orders; those that it had are still told of.
+    """
 
     symbol: str
     contract_size: Decimal
     rule: TradingRule
+    active: bool = True
 
 
 class Markets:
@@ -43,7 +47,9 @@ class Markets:
         for market in markets:
             self._markets.setdefault(market.rule.trading_pair, market)
         self._pairs = {market.symbol: pair for pair, market in self._markets.items()}
-        self.rules: Mapping[str, TradingRule] = {pair: market.rule for pair, market in self._markets.items()}
+        self.rules: Mapping[str, TradingRule] = {
+            pair: market.rule for pair, market in self._markets.items() if market.active
+        }
 
     def symbol(self, trading_pair: str) -> str:
         """Return ccxt's symbol of a pair. Raises `Invalid` for a pair that the venue does not trade."""
@@ -89,16 +95,16 @@ def read(found: Iterable[Mapping[str, Any]], connector: Connector, *, precision_
 
 
 def _is_ours(market: Mapping[str, Any], connector: Connector) -> bool:
-    if market.get("active") is False or "-" in f"{market['base']}{market['quote']}":
+    if "-" in f"{market['base']}{market['quote']}":
         return False
     if connector.market == "spot":
         return market.get("spot") is True
     return market.get("swap") is True and market.get("linear") is True
 
 
-def _rank(market: Mapping[str, Any]) -> tuple[bool, str]:
+def _rank(market: Mapping[str, Any]) -> tuple[bool, bool, str]:
     # Of perpetuals on one pair that are settled in different tokens, the one settled in the quote goes first.
-    return (market.get("settle") not in {None, market["quote"]}, market["symbol"])
+    return (market.get("active") is False, market.get("settle") not in {None, market["quote"]}, market["symbol"])
 
 
 def _market(market: Mapping[str, Any], connector: Connector, mode: int) -> Market:
@@ -117,6 +123,7 @@ def _market(market: Mapping[str, Any], connector: Connector, mode: int) -> Marke
     return Market(
         symbol=market["symbol"],
         contract_size=plain(size),
+        active=market.get("active") is not False,
         rule=TradingRule(
             trading_pair=f"{market['base']}-{market['quote']}",
             min_order_size=plain(max(smallest, step) * size),
