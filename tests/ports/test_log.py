@@ -7,6 +7,7 @@ from datetime import UTC, timedelta
 from itertools import count
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from adapters.event_store import PostgresLog
@@ -245,3 +246,11 @@ async def test_of_many_repeats_at_the_same_time_one_is_the_first(log: Log):
     assert {a.answer for a in answers if a.repeated} == {b"%d" % first}
     assert {a.position for a in answers} == {1}
     assert await log.position() == 1
+
+
+async def test_events_of_one_write_may_be_of_several_stories(log: Log):
+    told = msgspec.structs.replace(
+        write("a", 0, added("x"), added("y")), correlation_id=UUID(int=1), stories=[UUID(int=2), None]
+    )
+    await log.append([told], origin())
+    assert [e.correlation_id for e in await log.page(0, 10)] == [UUID(int=2), UUID(int=1)]

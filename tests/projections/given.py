@@ -23,6 +23,7 @@ from domain.orders import (
 )
 from domain.portfolio import Balance, BalancesObserved
 from domain.positions import FundingPaid, LeverageSet, PositionModeSet, PositionObserved
+from domain.reconciliation import AccountReconciled, Compared, DifferenceFound, Kind
 from domain.values import OrderType, PositionAction, PositionMode, PositionSide, Side
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -194,6 +195,32 @@ def mode(word: PositionMode) -> Told:
     )
 
 
+def difference(subject: str, *, name: str = "master_account", connector: str = "paper") -> Told:
+    """Return that more of a token was found at the venue."""
+    return f"reconciliation-{name}-{connector}", DifferenceFound(
+        account=name,
+        connector=connector,
+        kind=Kind.BALANCE,
+        subject=subject,
+        ours={"units": "1", "available": "1"},
+        venue={"units": "2", "available": "2"},
+        found_at=at(30),
+    )
+
+
+def reconciled(differences: int, *, name: str = "master_account", connector: str = "paper") -> Told:
+    """Return that an account was compared with its venue."""
+    return f"reconciliation-{name}-{connector}", AccountReconciled(
+        account=name,
+        connector=connector,
+        trigger="schedule",
+        began_at=at(29),
+        finished_at=at(30),
+        compared=Compared(orders=1, trades=2, tokens=3, positions=4),
+        differences=differences,
+    )
+
+
 EVERYTHING: list[Told] = [
     *account("master_account", "paper_perpetual", "paper"),
     *account("second", "paper"),
@@ -239,6 +266,11 @@ EVERYTHING: list[Told] = [
     placed("h", 7),
     accepted("h"),
     cancel_requested("h"),
+    reconciled(0),
+    difference("BTC"),
+    difference("U\0"),
+    reconciled(2),
+    reconciled(0, name="second", connector="paper_perpetual"),
 ]
 
 
