@@ -16,7 +16,7 @@ from adapters.exchanges.paper_feed import Feed
 from commands.ports import AccountMemory, Clock, Sink
 from domain.connectors import TradingRule
 from domain.errors import Unavailable
-from domain.matching.depth import ladder
+from domain.matching.depth import Quote, ladder
 from domain.matching.engine import Engine, Standing
 from domain.matching.fees import Fees
 from domain.matching.floor import Terms
@@ -68,10 +68,12 @@ class PaperExchange:
             self.tick()
 
     def tick(self) -> None:
-        """Take in all quotes that are new by now."""
-        now = self._clock()
-        for quotes in self._feed.steps(self._ticked_at, now):
-            market = {pair: ladder(quote, self._feed.rules[pair]) for pair, quote in quotes.items()}
+        """Take in all that is new of the market by now."""
+        now, rules = self._clock(), self._feed.rules
+        for step in self._feed.steps(self._ticked_at, now):
+            market = {
+                pair: ladder(news, rules[pair]) if isinstance(news, Quote) else news for pair, news in step.items()
+            }
             self._tell(self._engine.tick(market, now))
         self._ticked_at = now if self._ticked_at is None else max(now, self._ticked_at)
 

@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from domain.connectors import TradingRule
-from domain.matching.depth import Quote
+from domain.matching.depth import News, Quote
 from domain.matching.funding import EPOCH
 from domain.values import ONE, split_pair
 
@@ -56,15 +56,15 @@ _HALF_SPREAD = Decimal("0.00005")
 
 
 class Feed(Protocol):
-    """A market's quotes over time."""
+    """A market over time."""
 
     @property
     def rules(self) -> Mapping[str, TradingRule]:
         """The rule of every pair."""
         ...
 
-    def steps(self, after: datetime | None, until: datetime) -> list[Mapping[str, Quote]]:
-        """Return the quotes that are new after one instant up to another, in order; after None, those that stand."""
+    def steps(self, after: datetime | None, until: datetime) -> Sequence[Mapping[str, Quote | News]]:
+        """Return what is new after one instant up to another, in order; after None, what stands."""
         ...
 
 

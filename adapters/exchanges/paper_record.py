@@ -17,7 +17,6 @@ from typing import TextIO
 from adapters.exchanges.paper_feed import (
     MICROSECOND,
     RULES,
-    Feed,
     Record,
     RecordedFeed,
     SyntheticFeed,
@@ -37,7 +36,7 @@ _LARGEST = Decimal("1e15")
 _DEPTH_SHARE = 4  # where the record has no sizes: a level has what one step of the base is worth, 10 ** this times
 
 
-def open_feed(path: Path | None, *, seed: int, tick_seconds: Decimal, start: datetime) -> Feed:
+def open_feed(path: Path | None, *, seed: int, tick_seconds: Decimal, start: datetime) -> SyntheticFeed | RecordedFeed:
     """Return the market recorded in a file, replayed from `start` on, or without a file a synthetic one.
 
     It is replayed in real time, but no gap is longer than a tick. Raises `Invalid` for a file that cannot be used.

@@ -113,10 +113,10 @@ class Engine:
         member = floor.members.get(placed.account)
         if member is None:
             floor.refuse(placed, f"Account '{placed.account}' is not connected to {self.terms.connector}")
-        elif placed.trading_pair not in floor.tokens:
-            floor.refuse(placed, f"Trading pair '{placed.trading_pair}' is not traded on {self.terms.connector}")
         elif placed.trading_pair in floor.away:
             floor.refuse(placed, floor.away[placed.trading_pair])
+        elif placed.trading_pair not in floor.tokens:
+            floor.refuse(placed, f"Trading pair '{placed.trading_pair}' is not traded on {self.terms.connector}")
         else:
             floor.enter(member, placed)
         return floor.reports()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.exchanges.paper_feed import MOST_STEPS, RULES, Feed, SyntheticFeed
+from adapters.exchanges.paper_feed import MOST_STEPS, RULES, RecordedFeed, SyntheticFeed
 from adapters.exchanges.paper_record import open_feed
 from domain.errors import Invalid
 from domain.matching.depth import Quote, ladder
@@ -23,7 +23,7 @@ HEAD = "timestamp,price,quantity\n"
 TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - made aware
 
 
-def replayed(name: str | Path, tick: str = "1") -> Feed:
+def replayed(name: str | Path, tick: str = "1") -> SyntheticFeed | RecordedFeed:
     return open_feed(DATA / name, seed=1, tick_seconds=Decimal(tick), start=START)
 
 
