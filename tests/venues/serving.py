@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from tests.venues import admin, binance_futures, binance_spot, okx, okx
+from tests.venues import admin, binance_futures, binance_spot, okx
 from tests.venues.floor import Floor
 from tests.venues.levers import Levers
 
