@@ -16,7 +16,7 @@ import structlog
 from adapters.asgi import build
 from adapters.checkpoints import PostgresCheckpoints
 from adapters.event_store import PostgresLog
-from adapters.exchanges.names import CONNECTORS, Connector
+from adapters.exchanges.names import CONNECTORS, PAPER_TRADE, Connector
 from adapters.exchanges.venues import ConnectedVenues
 from adapters.http.callers import Committed
 from adapters.http.gate import Gate
@@ -287,10 +287,25 @@ def factories(settings: Settings, sink: Sink) -> Mapping[str, Callable[[], Excha
 
         return CcxtExchange(connector, sink=sink, clock=now, urls=settings.venue_urls.get(connector.name, {}))
 
+    def on_paper(connector: Connector) -> Exchange:
+        from adapters.exchanges.paper_trade import paper_trade
+
+        return paper_trade(
+            f"{connector.name}{PAPER_TRADE}",
+            balances=settings.paper_balances,
+            fees=Fees(maker=settings.paper_maker_fee, taker=settings.paper_taker_fee),
+            tick_seconds=float(settings.paper_tick_seconds),
+            sink=sink,
+            clock=now,
+            urls=settings.venue_urls.get(connector.name, {}),
+        )
+
+    venues = [connector for connector in CONNECTORS.values() if connector.exchange_id]
     return {
         "paper": partial(paper, "paper", perpetual=False),
         "paper_perpetual": partial(paper, "paper_perpetual", perpetual=True),
-        **{name: partial(real, connector) for name, connector in CONNECTORS.items() if connector.exchange_id},
+        **{connector.name: partial(real, connector) for connector in venues},
+        **{f"{connector.name}{PAPER_TRADE}": partial(on_paper, connector) for connector in venues},
     }
 
 

@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from adapters.exchanges.names import CONNECTORS
+from adapters.exchanges.names import CONNECTORS, PAPER_TRADE
 
 DEFAULT_PASSWORD = "admin"
 DEFAULT_CONFIG_PASSWORD = "a"
@@ -363,8 +363,10 @@ def _paper_balances(given: _Given) -> Mapping[str, Mapping[str, Decimal]]:
     except msgspec.DecodeError as e:
         raise WrongSetting("PAPER_BALANCES", value, f"is not JSON of the form {form}: {e}") from e
     for connector, tokens in balances.items():
-        if connector not in _PAPER_BALANCES:
-            raise WrongSetting("PAPER_BALANCES", connector, f"is none of {', '.join(_PAPER_BALANCES)}")
+        on_paper = connector.endswith(PAPER_TRADE) and connector.removesuffix(PAPER_TRADE) in CONNECTORS
+        if connector not in _PAPER_BALANCES and not on_paper:
+            why = f"is none of {', '.join(_PAPER_BALANCES)}, nor a connector with {PAPER_TRADE} behind its name"
+            raise WrongSetting("PAPER_BALANCES", connector, why)
         for token, units in tokens.items():
             if not units.is_finite() or not 0 <= units <= Decimal("1e15"):
                 raise WrongSetting("PAPER_BALANCES", f"{token}: {units}", "is not between 0 and 1e15")

@@ -190,3 +190,34 @@ def test_a_database_url_that_cannot_be_read_is_refused_without_showing_it(url):
     with pytest.raises(WrongSetting) as refused:
         settings(DATABASE_URL=url)
     assert "cret" not in str(refused.value)
+
+
+def test_balances_of_a_paper_trade_connector_are_taken_and_those_of_no_connector_are_not():
+    taken = Settings.from_environment({"PAPER_BALANCES": '{"binance_paper_trade": {"USDT": "5"}}'})
+    assert taken.paper_balances["binance_paper_trade"] == {"USDT": Decimal(5)}
+    with pytest.raises(WrongSetting, match="nosuch_paper_trade' is none of"):
+        Settings.from_environment({"PAPER_BALANCES": '{"nosuch_paper_trade": {}}'})
+
+
+def test_urls_of_venues_come_from_a_file(tmp_path):
+    file = tmp_path / "urls.json"
+    file.write_text('{"binance": {"api": {"public": "http://127.0.0.1:1/api/v3"}}}')
+    assert Settings.from_environment({"VENUE_URLS": str(file)}).venue_urls == {
+        "binance": {"api": {"public": "http://127.0.0.1:1/api/v3"}}
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("{", "is not a JSON file"), ('{"nosuch": {}}', "is no connector"), ('{"binance": 1}', "is not a JSON file")],
+)
+def test_a_file_of_urls_that_is_wrong_stops_the_start(tmp_path, text, why):
+    file = tmp_path / "urls.json"
+    file.write_text(text)
+    with pytest.raises(WrongSetting, match=why):
+        Settings.from_environment({"VENUE_URLS": str(file)})
+
+
+def test_a_file_of_urls_that_is_not_there_stops_the_start(tmp_path):
+    with pytest.raises(WrongSetting, match="cannot be read"):
+        Settings.from_environment({"VENUE_URLS": str(tmp_path / "nothing.json")})
