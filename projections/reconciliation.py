@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -42,6 +43,9 @@ _INDEXES = """
 """
 
 
+_FILLED = {"status": "filled", "filled": "0.01", "amount": "0.01"}
+
+
 class DifferenceItem(msgspec.Struct, frozen=True, kw_only=True):
     """A difference on the wire. `correlation_id` names the story of what it is about, `position` is its event's."""
 
@@ -49,9 +53,9 @@ class DifferenceItem(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     correlation_id: UUID
     kind: Kind
-    subject: str
-    ours: dict[str, str]
-    venue: dict[str, str]
+    subject: Annotated[str, msgspec.Meta(examples=["n0190f3a5c2b84d0f9d1a6f5e3c7b2a10"])]
+    ours: Annotated[dict[str, str], msgspec.Meta(examples=[_FILLED | {"status": "accepted", "filled": "0"}])]
+    venue: Annotated[dict[str, str], msgspec.Meta(examples=[_FILLED])]
 
 
 class RunItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +71,7 @@ class RunItem(msgspec.Struct, frozen=True, kw_only=True):
     command_id: UUID
     account_name: str
     connector_name: str
-    trigger: str
+    trigger: Annotated[str, msgspec.Meta(examples=["schedule"])]
     began_at: datetime
     finished_at: datetime
     compared: Compared
