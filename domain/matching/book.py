@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from domain.matching.depth import Depth
 from domain.matching.working import Working
-from domain.values import Side, Utc
+from domain.values import ZERO, Side, Utc
 
 Offer = tuple[Decimal, Decimal, Working | None]
 """A price, the base to be had at it, and the order behind it; None is the market's depth."""
@@ -19,12 +19,13 @@ Offer = tuple[Decimal, Decimal, Working | None]
 class Half:
     """One side of a book."""
 
-    __slots__ = ("_depth", "_keys", "_orders", "_sign")
+    __slots__ = ("_depth", "_keys", "_orders", "_sign", "_touched")
 
     def __init__(self, sign: int) -> None:
         """Make an empty side: `sign` is 1 for bids and -1 for asks."""
         self._sign = sign
         self._depth: list[tuple[Decimal, Decimal]] = []
+        self._touched: dict[Decimal, tuple[Decimal, Decimal]] = {}  # levels taken from: what they show, what is left
         self._keys: list[Decimal] = []
         self._orders: dict[Decimal, dict[int, Working]] = {}
 
@@ -32,9 +33,18 @@ class Half:
         """Return the key up to which an order of the other side with this limit trades."""
         return price * self._sign
 
-    def refresh(self, levels: Sequence[tuple[Decimal, Decimal]]) -> None:
+    def refresh(self, levels: Sequence[tuple[Decimal, Decimal]], *, lasting: bool = False) -> None:
         """Put new depth, best price first, in the place of what is left of the old."""
-        self._depth = [(price * self._sign, amount) for price, amount in reversed(levels)]
+        before, self._touched = self._touched if lasting else {}, {}
+        self._depth = []
+        for price, amount in reversed(levels):
+            key, offered = price * self._sign, amount
+            if key in before:
+                shown, left = before[key]
+                offered = min(amount, left + max(ZERO, amount - shown))
+                self._touched[key] = amount, offered
+            if offered:
+                self._depth.append((key, offered))
 
     def add(self, order: Working) -> None:
         """Let an order rest, behind those at its price that came before it."""
@@ -107,12 +117,14 @@ class Half:
     def consume(self, amount: Decimal) -> None:
         """Take base out of the best level of the depth, which holds at least as much."""
         key, there = self._depth.pop()
+        shown = self._touched[key][0] if key in self._touched else there
+        self._touched[key] = shown, there - amount
         if there > amount:
             self._depth.append((key, there - amount))
 
     def take(self, reach: Decimal, most: Decimal) -> Decimal:
         """Take base out of the depth within reach, at most `most`, and return how much it was."""
-        taken = Decimal(0)
+        taken = ZERO
         while taken < most and self._depth and self._depth[-1][0] >= reach:
             amount = min(self._depth[-1][1], most - taken)
             self.consume(amount)
@@ -132,8 +144,8 @@ class Book:
 
     def refresh(self, depth: Depth) -> None:
         """Take in the market's new depth."""
-        self.bids.refresh(depth.bids)
-        self.asks.refresh(depth.asks)
+        self.bids.refresh(depth.bids, lasting=depth.lasting)
+        self.asks.refresh(depth.asks, lasting=depth.lasting)
 
     def own(self, side: Side) -> Half:
         """Return the side on which orders of `side` rest."""

@@ -28,11 +28,16 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
-    """What the market offers until its next quote: (price, amount), best price first. `mark` values positions."""
+    """What the market offers: (price, amount), best price first. `mark` values positions.
+
+    The levels of one depth are nothing to those of the next, unless they are `lasting`: then what is taken of a level
+    stays taken, and only what it grows by is offered anew, until its price is out of the book.
+    """
 
     bids: Sequence[tuple[Decimal, Decimal]]
     asks: Sequence[tuple[Decimal, Decimal]]
     mark: Decimal
+    lasting: bool = False
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +70,7 @@ def depth_of(bids: Sequence[tuple[Decimal, Decimal]], asks: Sequence[tuple[Decim
     best = [side[0][0] for side in (high, low) if side]
     if not best or (high and low and high[0][0] >= low[0][0]):
         return None
-    return Depth(bids=high, asks=low, mark=sum(best, ZERO) / len(best))
+    return Depth(bids=high, asks=low, mark=sum(best, ZERO) / len(best), lasting=True)
 
 
 def ladder(quote: Quote, rule: TradingRule, levels: int = LEVELS) -> Depth:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from domain.matching.book import Half
 from domain.matching.depth import Away, Trade, depth_of
 from domain.matching.engine import Standing
 from domain.orders import OrderAccepted, OrderFilled, OrderPlaced, OrderRejected
@@ -62,6 +63,43 @@ def test_a_book_is_ordered_and_never_crossed_whatever_a_venue_sends(bids, asks):
 def test_a_book_is_marked_in_the_middle_of_its_best_prices(bids, asks, mark):
     depth = depth_of(levels(*bids), levels(*asks))
     assert (depth.mark if depth is not None else None) == (Decimal(mark) if mark else None)
+
+
+@given(
+    steps=st.lists(st.tuples(st.decimals("0.1", "9", places=1), st.decimals("0.1", "9", places=1)), max_size=12),
+    first=st.decimals("0.1", "9", places=1),
+)
+def test_of_a_level_that_stays_no_more_is_taken_than_it_showed_and_grew_by(steps, first):
+    half = Half(-1)
+    half.refresh([(Decimal(101), first)], lasting=True)
+    shown = offered = first
+    taken = Decimal(0)
+    for most, amount in steps:
+        taken += half.take(Decimal(-101), most)
+        half.refresh([(Decimal(101), amount)], lasting=True)
+        offered += max(Decimal(0), amount - shown)
+        shown = amount
+        best = half.best(None)
+        assert (best[1] if best else 0) <= min(shown, offered - taken)
+
+
+def test_what_was_taken_of_a_real_book_stays_taken_until_its_price_is_gone():
+    venue = Venue().join(USDT="1000")
+
+    def show(*asks: tuple[str, str]) -> None:
+        depth = depth_of([], levels(*asks))
+        assert depth is not None
+        venue.take(venue.engine.tick({"BTC-USDT": depth}, venue.now))
+
+    show(("100", "1"), ("103", "5"))
+    venue.buy("a", "4", "101")
+    show(("100", "1"), ("103", "5"))
+    assert venue.fills("a") == [("1", "100")]
+    show(("100", "1.5"), ("103", "5"))
+    assert venue.fills("a") == [("1", "100"), ("0.5", "101")]
+    show(("103", "5"))
+    show(("100", "1"), ("103", "5"))
+    assert venue.fills("a") == [("1", "100"), ("0.5", "101"), ("1", "101")]
 
 
 def test_a_trade_past_an_order_fills_it_at_its_own_price_and_by_no_more_than_was_traded():
