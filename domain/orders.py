@@ -20,7 +20,7 @@ import msgspec
 from domain.connectors import TradingRule
 from domain.errors import Invalid, NotFound
 from domain.events import Event
-from domain.values import ZERO, Ids, OrderType, PositionAction, Side, Utc, plain, round_down
+from domain.values import ZERO, Ids, OrderType, PositionAction, Side, Utc, keep_digits, plain, round_down
 
 
 class OrderPlaced(Event, frozen=True, kw_only=True):
@@ -292,6 +292,8 @@ def place(
         raise Invalid(f"Trading pair {trading_pair} does not support {order_type} orders on {connector}")
     else:
         rounded = round_down(price, rule.min_price_increment)
+        if rounded:
+            rounded = keep_digits(rounded, rule.max_price_significant_digits)
         if not rounded:
             raise Invalid(
                 f"Order price {plain(price):f} is below minimum price increment {plain(rule.min_price_increment):f}"

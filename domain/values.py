@@ -132,6 +132,14 @@ def round_down(value: Decimal, step: Decimal) -> Decimal:
     return plain(value // step * step if step else value)
 
 
+def keep_digits(value: Decimal, digits: Decimal) -> Decimal:
+    """Return `value` (> 0) rounded down to so many significant digits; those before the point all stay."""
+    if digits >= PRECISION:
+        return value
+    last = min(value.adjusted() + 1 - int(digits), 0)
+    return plain(value.quantize(ONE.scaleb(last), rounding=decimal.ROUND_DOWN))
+
+
 def split_pair(trading_pair: str) -> tuple[str, str]:
     """Return base and quote of `BASE-QUOTE`. Raises `Invalid` for anything else."""
     base, dash, quote = trading_pair.partition("-")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import Invalid
-from domain.values import Ids, Side, check_name, plain, round_down, split_pair
+from domain.values import Ids, Side, check_name, keep_digits, plain, round_down, split_pair
 
 
 @given(st.decimals("0", "1e18", places=18), st.sampled_from(["1", "0.01", "0.00001", "0.5", "5", "1e-18"]))
@@ -19,6 +19,21 @@ def test_rounding_down_gives_the_largest_multiple_that_is_not_above(value: Decim
 
 def test_a_step_of_nothing_leaves_the_number_as_it_is() -> None:
     assert round_down(Decimal("1.230"), Decimal(0)) == Decimal("1.23")
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "kept"),
+    [
+        ("123.4567", "5", "123.45"),
+        ("0.00123456", "5", "0.0012345"),
+        ("123456", "5", "123456"),
+        ("123456.7", "5", "123456"),
+        ("1.5", "5", "1.5"),
+        ("1.23456789", "1e56", "1.23456789"),
+    ],
+)
+def test_a_price_keeps_its_first_digits_and_those_before_the_point(value, digits, kept):
+    assert keep_digits(Decimal(value), Decimal(digits)) == Decimal(kept)
 
 
 @pytest.mark.parametrize(("given_", "text"), [("100", "100"), ("1E+2", "100"), ("0.0100", "0.01"), ("0E-9", "0")])
