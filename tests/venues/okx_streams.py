@@ -22,10 +22,12 @@ Arg = dict[str, str]
 """A subscription's arguments: `channel`, and what the channel wants (`instType`, `instId`)."""
 
 End = Callable[[], None]
+Start = Callable[[], End]
+"""Tells what is to be told first, goes on from there, and returns what ends that."""
 
 
 class Session:
-    """One socket and its subscriptions. `begin` starts one, telling what is to be told first; returns what ends it."""
+    """One socket and its subscriptions."""
 
     def __init__(self, venue: Venue, outbox: Outbox) -> None:
         """Begin with no subscription."""
@@ -46,8 +48,8 @@ class Session:
             error = {"event": "error", "code": refused.code, "msg": refused.words, "connId": "1"}
             self.outbox.tell(json.dumps(error))
 
-    def begin(self, arg: Arg) -> End:
-        """Begin a subscription. Raises `Refusal`."""
+    def begin(self, arg: Arg) -> Start:
+        """Return what begins a subscription once it is acknowledged. Raises `Refusal`."""
         raise NotImplementedError
 
     def login(self, args: Mapping[str, str]) -> None:
@@ -78,11 +80,10 @@ class Session:
                 raise Refusal("60012", f"{WORDS['60012']}: {json.dumps(message)}")
 
     def _subscribe(self, arg: Arg) -> None:
-        known = self._subscribed.pop(_key(arg), _nothing)
-        known()
-        acknowledged = {"event": "subscribe", "arg": arg, "connId": "1"}
-        self.outbox.tell(json.dumps(acknowledged))
-        self._subscribed[_key(arg)] = self.begin(arg)
+        start = self.begin(arg)
+        self._subscribed.pop(_key(arg), _nothing)()
+        self.outbox.tell(json.dumps({"event": "subscribe", "arg": arg, "connId": "1"}))
+        self._subscribed[_key(arg)] = start()
 
     def _end(self) -> None:
         for end in self._subscribed.values():
@@ -116,24 +117,15 @@ class AccountSession(Session):
         self._keys = keys
         self.outbox.account = keys.account
 
-    def begin(self, arg: Arg) -> End:
-        """Begin to tell of an account; of balances and positions what there is comes first. Raises `Refusal`."""
+    def begin(self, arg: Arg) -> Start:
+        """Return what begins to tell of an account; of balances and positions what there is comes first."""
         keys = self._keys
         if keys is None:
             raise Refusal("60011")
-        match arg.get("channel"):
-            case "orders":
-                told = self._orders
-            case "account":
-                holdings = self.venue.floor.desk(self._market).holdings(keys.account)
-                self.tell(_owned(arg, keys), [balance_row(holdings, self.venue.now())], eventType="snapshot")
-                told = self._balances
-            case "positions":
-                rows = self._rows(arg, self.venue.floor.desk(Market.SWAP).positions(keys.account))
-                self.tell(_owned(arg, keys), rows, eventType="snapshot")
-                told = self._positions
-            case _:
-                raise Refusal("60018")
+        channels = {"orders": self._orders, "account": self._balances, "positions": self._positions}
+        told = channels.get(arg.get("channel", ""))
+        if told is None:
+            raise Refusal("60018")
 
         def happened(market: Market, step: Step) -> None:
             if self.venue.floor.opened_by(keys.api_key) is None:
@@ -142,7 +134,23 @@ class AccountSession(Session):
             for data in told(arg, market, step):
                 self.outbox.news(message_of(_owned(arg, keys), data))
 
-        return self.venue.listen(keys.account, happened)
+        def start() -> End:
+            for data in self._present(arg, keys):
+                self.tell(_owned(arg, keys), data, eventType="snapshot")
+            return self.venue.listen(keys.account, happened)
+
+        return start
+
+    def _present(self, arg: Arg, keys: Keys) -> list[list[object]]:
+        """Return the messages that a subscription begins with."""
+        match arg["channel"]:
+            case "account":
+                holdings = self.venue.floor.desk(self._market).holdings(keys.account)
+                return [[balance_row(holdings, self.venue.now())]]
+            case "positions":
+                return [self._rows(arg, self.venue.floor.desk(Market.SWAP).positions(keys.account))]
+            case _:
+                return []
 
     def _orders(self, arg: Arg, market: Market, step: Step) -> list[list[object]]:
         """Return one message for each change of an order, with the trade that made it."""

@@ -15,7 +15,7 @@ from tests.venues.okx_market import (
     ticker_row,
     trade_row,
 )
-from tests.venues.okx_streams import Arg, End, Session
+from tests.venues.okx_streams import Arg, End, Session, Start
 from tests.venues.steps import Print
 
 _LEVELS = {"bbo-tbt": 1, "books5": 5}
@@ -30,20 +30,22 @@ Told = Callable[[Sequence[Print]], None]
 class MarketSession(Session):
     """A socket on the public path, or on the business one, which has the candles."""
 
-    def begin(self, arg: Arg) -> End:
-        """Begin to tell of an instrument; what there is comes first. Raises `Refusal`."""
+    def begin(self, arg: Arg) -> Start:
+        """Return what begins to tell of an instrument; what there is comes first. Raises `Refusal`."""
         instrument = self.venue.instruments.get(arg.get("instId", ""))
-        channel = arg.get("channel", "")
         if instrument is None:
             raise Refusal("60018")
-        told = self._told(arg, channel, instrument)
-        told(())
+        told = self._told(arg, arg.get("channel", ""), instrument)
 
         def changed(trading_pair: str, prints: Sequence[Print]) -> None:
             if trading_pair == instrument.trading_pair and instrument.id in self.venue.instruments:
                 told(prints)
 
-        return self.venue.desk(instrument).watch(changed)
+        def start() -> End:
+            told(())
+            return self.venue.desk(instrument).watch(changed)
+
+        return start
 
     def _told(self, arg: Arg, channel: str, instrument: Instrument) -> Told:
         """Return what tells of a change. Raises `Refusal` for a channel that there is not."""

@@ -78,13 +78,13 @@ def details(call: Call) -> web.Response:
     order = call.venue.find(call.keys, instrument, call.args)
     if order is None:
         raise Refusal("51603")
-    return answer([_row(call, order)])
+    return answer(_rows(call, [order]))
 
 
 def pending(call: Call) -> web.Response:
     """Return the orders that may still trade, newest first."""
     open_orders = [o for market in _markets(call) for o in call.venue.ledger.open_orders(call.keys.account, market)]
-    return answer([_row(call, order) for order in _page(call, open_orders, attrgetter("order_id"))])
+    return answer(_rows(call, _page(call, open_orders, attrgetter("order_id"))))
 
 
 def history(call: Call) -> web.Response:
@@ -98,7 +98,7 @@ def history(call: Call) -> web.Response:
         for order in call.venue.ledger.orders(call.keys.account, market)
         if not order.status.is_open and state in {None, STATES[order.status]}
     ]
-    return answer([_row(call, order) for order in _page(call, over, attrgetter("order_id"))])
+    return answer(_rows(call, _page(call, over, attrgetter("order_id"))))
 
 
 def fills(call: Call) -> web.Response:
@@ -148,10 +148,14 @@ def _markets(call: Call) -> list[Market]:
     return [market for market in Market if kind in {"", KINDS[market]}]
 
 
-def _row(call: Call, order: Order) -> Row:
-    trades = call.venue.ledger.trades(call.keys.account, order.market, order.trading_pair)
-    last = next((trade for trade in reversed(trades) if trade.order_id == order.order_id), None)
-    return order_row(call.venue, order, last)
+def _rows(call: Call, orders: Sequence[Order]) -> list[Row]:
+    """Return orders with the last trade of each."""
+    last = {
+        (market, trade.order_id): trade
+        for market in {order.market for order in orders}
+        for trade in call.venue.ledger.trades(call.keys.account, market)
+    }
+    return [order_row(call.venue, order, last.get((order.market, order.order_id))) for order in orders]
 
 
 def _page(call: Call, rows: Iterable[Found], number: Callable[[Found], int]) -> list[Found]:
