@@ -39,10 +39,11 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Markets:
-    """The pairs of one connector."""
+    """The pairs of one connector, which are spot markets or perpetuals."""
 
-    def __init__(self, markets: Iterable[Market]) -> None:
+    def __init__(self, markets: Iterable[Market], *, is_perpetual: bool = False) -> None:
         """Hold what a venue trades; of two markets for one pair the first one counts."""
+        self.is_perpetual = is_perpetual
         self._markets: dict[str, Market] = {}
         for market in markets:
             self._markets.setdefault(market.rule.trading_pair, market)
@@ -91,7 +92,7 @@ def read(found: Iterable[Mapping[str, Any]], connector: Connector, *, precision_
             logger.warning(
                 "market_unreadable", connector=connector.name, symbol=market["symbol"], error=type(error).__name__
             )
-    return Markets(markets)
+    return Markets(markets, is_perpetual=connector.market == "swap")
 
 
 def _is_ours(market: Mapping[str, Any], connector: Connector) -> bool:
