@@ -195,9 +195,12 @@ class BinanceWording:
         return web.json_response({"code": -1003, "msg": words}, status=status)
 
     def down(self, pull: Pull) -> web.Response:
-        """Say that the venue is out of order: of a 503 with these words nobody knows what became of the request."""
-        words = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
-        return web.json_response({"code": -1007, "msg": words}, status=pull.status)
+        """Say that the venue is out of order: by a 503 of its own, which says no more, or by whatever stands before."""
+        if pull.status == 503:
+            words = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
+            return web.json_response({"code": -1007, "msg": words}, status=503)
+        page = f"<html><body><h1>{pull.status}</h1></body></html>"
+        return web.Response(text=page, content_type="text/html", status=pull.status)
 
 
 _WORDING = BinanceWording()

@@ -62,7 +62,6 @@ def place(ask: Ask) -> object:
         return said
     said |= {name: value for name, value in told(order).items() if name not in {"time", "updateTime", "isWorking"}}
     if detail == "FULL":
-        made = [trade for trade in ask.floor.ledger.trades(ask.account, ask.market) if trade.order_id == order.order_id]
         said["fills"] = [
             {
                 "price": digits(trade.price),
@@ -71,7 +70,7 @@ def place(ask: Ask) -> object:
                 "commissionAsset": trade.fee_currency,
                 "tradeId": trade.trade_id,
             }
-            for trade in made
+            for trade in ask.floor.ledger.trades_of(order)
         ]
     return said
 

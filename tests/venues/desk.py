@@ -97,6 +97,10 @@ class Desk:
         self._listeners[account].append(listener)
         return lambda: self._listeners[account].remove(listener)
 
+    def followed(self, account: str) -> int:
+        """Return how many listeners an account has."""
+        return len(self._listeners[account])
+
     # Orders.
 
     def place(

@@ -116,8 +116,11 @@ class Floor:
         return made
 
     def keys_of(self, account: str) -> Keys:
-        """Return an account's keys."""
-        return next(keys for keys in self.keys.values() if keys.account == account)
+        """Return an account's keys. Raises `KeyError` for an account that nobody opened."""
+        for keys in self.keys.values():
+            if keys.account == account:
+                return keys
+        raise KeyError(account)
 
     def opened_by(self, api_key: str) -> Keys | None:
         """Return the keys that a client shows, None if there are none such or they were revoked."""

@@ -106,6 +106,7 @@ class Ledger:
         self._named: dict[tuple[str, Market, str], int] = {}
         self._open: defaultdict[tuple[str, Market], dict[int, Order]] = defaultdict(dict)
         self._trades: defaultdict[tuple[str, Market], list[Trade]] = defaultdict(list)
+        self._made: defaultdict[tuple[Market, int], list[Trade]] = defaultdict(list)
         self._funding: defaultdict[str, list[tuple[int, FundingPaid]]] = defaultdict(list)
 
     def arrived(self, client_id: str) -> None:
@@ -125,6 +126,7 @@ class Ledger:
     def keep_trade(self, trade: Trade) -> None:
         """Take in a trade."""
         self._trades[trade.account, trade.market].append(trade)
+        self._made[trade.market, trade.order_id].append(trade)
 
     def keep_funding(self, number: int, payment: FundingPaid) -> None:
         """Take in a funding payment under the venue's number for it."""
@@ -149,6 +151,10 @@ class Ledger:
     def trades(self, account: str, market: Market, trading_pair: str | None = None) -> list[Trade]:
         """Return all trades of an account, oldest first."""
         return [t for t in self._trades[account, market] if trading_pair in {None, t.trading_pair}]
+
+    def trades_of(self, order: Order) -> list[Trade]:
+        """Return the trades of one order, oldest first."""
+        return list(self._made[order.market, order.order_id])
 
     def funding(self, account: str, trading_pair: str | None = None) -> list[tuple[int, FundingPaid]]:
         """Return an account's funding payments with the venue's numbers for them, oldest first."""
