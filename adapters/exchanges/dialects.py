@@ -51,7 +51,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     list_param: str = ""  # narrows lists down to one order, by our id
     list_id_param: str = ""  # the same, by the venue's
     order_types: Sequence[OrderType] = ALL_TYPES
-    maker: Mapping[str, object] = {"postOnly": True}
+    maker: Mapping[str, object] = msgspec.field(default_factory=lambda: {"postOnly": True})
     hedged: bool = True  # positions of both sides are told apart by `hedged`, else by `reduceOnly` alone
     priced: Literal["", "buys", "bounds"] = ""  # MARKET: buys are told in quote; all are told a worst price
     takes_text: bool = True  # else it compares amounts before it writes them
