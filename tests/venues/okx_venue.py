@@ -48,6 +48,8 @@ _CODES = {
     Why.SETTING: "59000",
 }
 
+_APART = 10**12
+
 Listener = Callable[[Market, Step], None]
 
 
@@ -63,6 +65,8 @@ class Venue:
         self._asked: dict[tuple[str, Market, str], Asked] = {}
         self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
         self._count = 0
+        # No two orders here have one number; the floor counts on each market by itself, so its counts begin far apart.
+        floor.desk(Market.SWAP)._engine._floor.skip(floor.desk(Market.SPOT)._engine._floor.number() + _APART)
 
     def now(self) -> Utc:
         """Return the venue's time."""
@@ -105,7 +109,9 @@ class Venue:
         known = self.ledger.find(keys.account, instrument.market, client_id=client_id)
         if known is not None and known.status.is_open:
             raise Refusal("51016")
-        self._asked[keys.account, instrument.market, client_id] = wanted
+        named = keys.account, instrument.market, client_id
+        before = self._asked.get(named)
+        self._asked[named] = wanted  # before it is placed: what is told of it says how it was asked for
         quote = self.desk(instrument).quotes[instrument.trading_pair]
         amount = wanted.amount(quote.ask)
         try:
@@ -124,7 +130,15 @@ class Venue:
         except FloorRefusal as refused:
             if refused.why is Why.WOULD_TAKE:
                 return self._stillborn(keys.account, wanted, client_id, amount)
+            self._forget(named, before)
             raise translated(refused) from refused
+
+    def _forget(self, named: tuple[str, Market, str], before: Asked | None) -> None:
+        """Forget an order that was refused; one before it under the same id stays what it was."""
+        if before is None:
+            del self._asked[named]
+        else:
+            self._asked[named] = before
 
     def _stillborn(self, account: str, wanted: Asked, client_id: str, amount: Decimal) -> Order:
         """Take a post_only order in that would take, and end it: the venue does not reject it."""
