@@ -6,7 +6,7 @@ comparison with a venue finds is in the commit that corrects the log, too.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -30,6 +30,9 @@ logger = structlog.get_logger()
 
 RECORDED_WITHIN_SECONDS = 3.0
 """How long somebody who asked a venue waits for its answer to be recorded; it is recorded later all the same."""
+
+_LONGEST_ASKED = timedelta(minutes=5)
+"""No venue is asked for longer. What is farther ahead was told before somebody set the clock back."""
 
 _Told = dict[str, list[OrderFact | OrderObserved]]
 _History = Mapping[str, Sequence[Recorded]]
@@ -243,10 +246,10 @@ def _decide_pairs(decided: _Decided, report: AccountReport, past: _Past) -> None
             if isinstance(fact, FundingPaid):
                 new = positions.pay(known, fact)
                 decided.of_lists += [reconciliation.of_funding(fact)] if new else []
-            elif before is not None and _is_newer(before.observed_at, report):
+            elif before is not None and _is_newer(before.observed_at, fact.observed_at, report):
                 continue
             else:
-                new = positions.observe(known, fact, always=report.snapshot)
+                new = positions.observe(known, fact, always=report.snapshot and not report.reconciles)
                 if positions.observe(known, fact, always=False):
                     decided.of_lists.append(reconciliation.of_position(before, fact))
             if new:
@@ -258,19 +261,22 @@ async def _decide_balances(decided: _Decided, report: AccountReport, past: _Past
     stream = portfolio.stream_of(report.account, report.connector)
     last = past.last[stream]
     before = last.event if last is not None and isinstance(last.event, BalancesObserved) else None
-    if report.holdings is None or (before is not None and _is_newer(before.observed_at, report)):
+    if report.holdings is None:
         return
-    differences = reconciliation.of_balances(before.balances if before is not None else (), report.holdings)
-    if before is not None and not report.snapshot and not _differs(before, report.holdings):
-        return
-    decided.of_lists += differences
+    if before is not None:
+        always = report.snapshot and not report.reconciles
+        if not always and not _differs(before, report.holdings):
+            return
+        if _is_newer(before.observed_at, report.owned_at, report):
+            return
+        decided.of_lists += reconciliation.of_balances(before.balances, report.holdings)
     decided.lists[stream] = portfolio.observe(
         report.holdings,
         account=report.account,
         connector=report.connector,
         prices=usd_prices([h.token for h in report.holdings], await _prices(ports)),
         banned=ports.banned,
-        at=report.reported_at,
+        at=report.owned_at,
     )
 
 
@@ -279,9 +285,9 @@ def _differs(last: BalancesObserved, holdings: Sequence[Holding]) -> bool:
     return before != {h.token: (h.units, h.available) for h in holdings}
 
 
-def _is_newer(observed_at: datetime, report: AccountReport) -> bool:
-    """Say whether something was told while the venue was being asked for this report."""
-    return report.began_at is not None and observed_at > report.began_at
+def _is_newer(before: datetime, asked_at: datetime, report: AccountReport) -> bool:
+    """Say whether something was told after the venue was asked for what this report says of it."""
+    return report.began_at is not None and timedelta(0) < before - asked_at < _LONGEST_ASKED
 
 
 async def _prices(ports: Ports) -> dict[str, Decimal]:

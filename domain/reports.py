@@ -22,9 +22,12 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     A fact of an observed order is addressed in `orders` by its `orders.observed_id`, or by the `client_order_id` of an
     `OrderObserved` in the same report.
 
-    A report that `reconciles` is a whole comparison of the venue with the log: whatever is new in it is a difference.
-    `began_at` is when the venue was asked, on the clock of `reported_at` (None: then); holdings and positions that
-    were reported later are newer than those here. `compared` counts what was asked for (None: what is in here).
+    A report that `reconciles` is a whole comparison of the venue with the log: whatever is new in it is a difference,
+    and nothing else is recorded of it. `compared` counts what was asked for (None: what is in here).
+
+    A report that was asked for says when that `began_at`, and `holdings_at` when it was asked for the holdings (None:
+    then), on the clock of `reported_at`. What the log was told of later than that is newer, and stays; each position
+    has its own time for this.
     """
 
     account: str
@@ -38,12 +41,18 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: bool = False
     reconciles: Trigger | Literal[""] = ""
     began_at: Utc | None = None
+    holdings_at: Utc | None = None
     compared: Compared | None = None
 
     @property
     def stands_alone(self) -> bool:
         """Whether it may not be made one with others: what came before it must be in the log to compare it with."""
         return bool(self.reconciles) or self.began_at is not None
+
+    @property
+    def owned_at(self) -> Utc:
+        """When the account owned the holdings, or later."""
+        return self.holdings_at or self.began_at or self.reported_at
 
 
 def merge(reports: Sequence[AccountReport]) -> AccountReport:

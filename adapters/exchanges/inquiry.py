@@ -156,13 +156,14 @@ class Inquiry:
 
     async def positions(self, mode: PositionMode) -> Held:
         """Return the open positions."""
+        asked_at = self._venue.clock()
         return positions(
             await self._client.call("fetch_positions"),
             symbols=self._venue,
             account=self._account,
             connector=self._venue.connector.name,
             mode=mode,
-            at=self._venue.clock(),
+            at=asked_at,
         )
 
     async def mode(self) -> PositionMode | None:

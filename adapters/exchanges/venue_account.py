@@ -214,9 +214,13 @@ class VenueAccount:
         self._looked_at, self._is_new = began - OVERLAP, False
         if self.tracker.lacking:
             self.lacking.set()
+        owned_at = began
+        if told:
+            owned_at, owned = self.venue.clock(), await self._balances()
         return self._report(
             told,
-            holdings=await self._balances() if told else owned,
+            holdings=owned,
+            holdings_at=owned_at,
             began_at=began,
             held=held,
             at=self.venue.clock(),
@@ -320,6 +324,7 @@ class VenueAccount:
         held: Held | None = None,
         funding: Sequence[FundingPaid] = (),
         began_at: datetime | None = None,
+        holdings_at: datetime | None = None,
         trigger: Trigger | Literal[""] = "",
         snapshot: bool = False,
     ) -> AccountReport:
@@ -345,6 +350,7 @@ class VenueAccount:
             positions=positions,
             funding=funding,
             began_at=began_at,
+            holdings_at=holdings_at,
             snapshot=snapshot,
             reconciles=trigger,
             compared=compared,

@@ -1,7 +1,7 @@
 """What differs from a venue is corrected and recorded, in one commit."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -161,19 +161,55 @@ async def test_a_comparison_is_not_made_one_with_what_was_told_around_it() -> No
         assert trades == ["t1", "t2", "t3"]
 
 
-async def test_what_was_told_while_the_venue_was_asked_is_newer_than_its_answer() -> None:
+async def test_what_was_told_after_the_venue_was_asked_is_newer_than_its_answer() -> None:
+    def later(seconds: float) -> datetime:
+        return T0 + timedelta(seconds=seconds)
+
     async with world() as w:
         await start(w)
         newer = [msgspec.structs.replace(HOLDINGS[0], units=Decimal(70))]
-        await w.intake(report(holdings=newer, reported_at=T0 + timedelta(seconds=2)))
-        stale = report(holdings=HOLDINGS, began_at=T0 + timedelta(seconds=1), reported_at=T0 + timedelta(seconds=3))
-        await w.intake(stale)
-        await w.intake(msgspec.structs.replace(stale, snapshot=True))
-        await w.intake(msgspec.structs.replace(stale, reconciles="schedule"))
-        last = (await runs(w, f"balances-{MASTER}-paper"))[-1]
-        assert [b.units for b in last.balances] == [Decimal(70)]
+        await w.intake(report(holdings=newer, reported_at=later(2)))
+        stale = report(holdings=HOLDINGS, began_at=later(1), reported_at=later(3))
+        for parts in ({}, {"snapshot": True}, {"reconciles": "schedule"}):
+            await w.intake(msgspec.structs.replace(stale, **parts))
+        assert len(await runs(w, f"balances-{MASTER}-paper")) == 2
         (done,) = await runs(w)
         assert done.differences == 0
+        await w.intake(msgspec.structs.replace(stale, holdings_at=later(2.5)))
+        assert len(await runs(w, f"balances-{MASTER}-paper")) == 3
+
+
+async def test_a_position_that_was_told_after_the_venue_was_asked_stays() -> None:
+    held = PositionObserved(
+        account=MASTER,
+        connector="paper_perpetual",
+        trading_pair="BTC-USDT",
+        side=PositionSide.BOTH,
+        amount=Decimal(1),
+        entry_price=Decimal(1),
+        mark_price=Decimal(1),
+        unrealized_pnl=Decimal(0),
+        leverage=1,
+        observed_at=T0 + timedelta(seconds=2),
+    )
+    stale = msgspec.structs.replace(held, amount=Decimal(2), observed_at=T0 + timedelta(seconds=1))
+    set_back = msgspec.structs.replace(held, amount=Decimal(3), observed_at=T0 - timedelta(hours=1))
+    async with world() as w:
+        await first_start(w.bus.ports)
+        told = report(connector="paper_perpetual", positions=[held])
+        await w.intake(told)
+        await w.intake(msgspec.structs.replace(told, positions=[stale], began_at=T0))
+        stream = f"position-{MASTER}-paper_perpetual-BTC-USDT"
+        assert await w.events(stream) == [held]
+        await w.intake(msgspec.structs.replace(told, positions=[set_back], began_at=T0 - timedelta(hours=1)))
+        assert await w.events(stream) == [held, set_back]
+
+
+async def test_a_comparison_records_nothing_that_is_as_the_log_says() -> None:
+    async with world() as w:
+        await start(w)
+        await w.intake(report(holdings=HOLDINGS, reconciles="schedule", snapshot=True))
+        assert len(await runs(w, f"balances-{MASTER}-paper")) == 1
 
 
 async def test_a_comparison_whose_answer_was_lost_is_recorded_once(monkeypatch: pytest.MonkeyPatch) -> None:
