@@ -327,11 +327,11 @@ def _market_types(connector: Connector) -> dict[str, Any] | None:
     perpetual = connector.market == "swap"
     match connector.exchange_id:
         case "binance" | "binanceus" | "binanceusdm" | "bybit" | "bitrue":
-            return {"types": ["linear", "inverse"] if perpetual else ["spot"]}
+            return {"types": ["linear"] if perpetual else ["spot"]}
         case "okx" | "gate" | "kucoin" | "kucoinfutures" | "bitget" | "hyperliquid":
             return {"types": ["swap"] if perpetual else ["spot"]}
         case "htx":
-            return {"types": {"spot": not perpetual, "linear": perpetual, "inverse": perpetual}}
+            return {"types": {"spot": not perpetual, "linear": perpetual, "inverse": False}}
         case _:
             return None
 
