@@ -34,7 +34,6 @@ BEGIN_AGAIN_SECONDS = 5.0
 class CcxtExchange:
     """One real connector. `run` it for as long as accounts are connected."""
 
-    order_types: Sequence[OrderType] = (OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET)
     settles_within_seconds = 10.0
     reconciles = True
 
@@ -45,6 +44,7 @@ class CcxtExchange:
         self._connector = connector
         self._urls = urls
         self._venue = Venue(connector, sink=sink, clock=clock)
+        self.order_types: Sequence[OrderType] = self._venue.dialect.order_types
         self._public: VenueClient | None = None
         self._loading = asyncio.Lock()
         self._accounts: dict[str, VenueAccount] = {}

@@ -82,8 +82,8 @@ class Inquiry:
         if denied < DENIALS or tracked.end is not None:
             return Told()
         del self._denied[tracked.order_id]
-        reason = f"{self._venue.connector.name} does not know the order any more: asked {denied} times"
-        tracked.end = OrderExpired(reason=reason, expired_at=self._venue.clock())
+        why = f"{self._venue.connector.name} does not know the order any more: asked {denied} times"
+        tracked.end = OrderExpired(reason=why, expired_at=self._venue.clock())
         return self._tracker.settle(tracked)
 
     async def find(self, tracked: Tracked) -> Mapping[str, Any] | None:
