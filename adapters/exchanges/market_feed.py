@@ -50,6 +50,9 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """To end a stream may take so long; a connection that hangs is closed with the others."""
 
 
+USUAL = Patience()
+
+
 class PublicClient(Protocol):
     """A venue's public side, as `adapters.exchanges.clients.VenueClient` has it."""
 

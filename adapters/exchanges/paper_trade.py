@@ -10,13 +10,12 @@ from decimal import Decimal
 
 from adapters.exchanges import markets, names
 from adapters.exchanges.clients import VenueClient
-from adapters.exchanges.market_feed import MarketFeed, Open, Patience, PublicClient, PublicMarkets
+from adapters.exchanges.market_feed import USUAL, MarketFeed, Open, Patience, PublicClient, PublicMarkets
 from adapters.exchanges.paper import PaperExchange
 from commands.ports import AccountMemory, Clock, Sink
 from domain.connectors import TradingRule
 from domain.matching.fees import Fees
 from domain.orders import OrderPlaced
-from domain.values import split_pair
 
 
 class PaperTradeExchange(PaperExchange):
@@ -119,6 +118,7 @@ def paper_trade(
     sink: Sink,
     clock: Clock,
     urls: Mapping[str, object],
+    patience: Patience = USUAL,
 ) -> PaperTradeExchange:
     """Return a paper trade connector by its name; nothing is asked of the venue yet.
 
@@ -130,34 +130,13 @@ def paper_trade(
     return PaperTradeExchange(
         name=name,
         perpetual=connector.perpetual,
-        feed=MarketFeed(market.name, opener(market, urls), clock=clock, patience=Patience()),
+        feed=MarketFeed(market.name, opener(market, urls), clock=clock, patience=patience),
         clock=clock,
         sink=sink,
         fees=fees,
         starting=balances.get(name) or balances[plain],
         tick_seconds=tick_seconds,
     )
-
-
-class Linear:
-    """A venue's markets without those whose profit is paid in their base: the engine has no such money."""
-
-    def __init__(self, loaded: PublicMarkets, *, perpetual: bool) -> None:
-        """Leave out what cannot be traded on paper."""
-        self._loaded = loaded
-        self.rules = {
-            pair: rule
-            for pair, rule in loaded.rules.items()
-            if not perpetual or rule.buy_order_collateral_token != split_pair(pair)[0]
-        }
-
-    def symbol(self, trading_pair: str) -> str:
-        """Return ccxt's symbol of a pair. Raises `Invalid`."""
-        return self._loaded.symbol(trading_pair)
-
-    def contract_size(self, trading_pair: str) -> Decimal:
-        """Return how much base one contract is."""
-        return self._loaded.contract_size(trading_pair)
 
 
 def opener(connector: names.Connector, urls: Mapping[str, object]) -> Open:
@@ -170,13 +149,14 @@ def opener(connector: names.Connector, urls: Mapping[str, object]) -> Open:
         client = VenueClient(connector, credentials=None, urls=urls)
         if last is None or loaded is None:
             try:
-                loaded = Linear(await markets.load(client, connector), perpetual=connector.perpetual)
+                loaded = await markets.load(client, connector)
             except BaseException:
                 await client.close()
                 raise
         else:
             client.share(last)
-        # ccxt keeps a book in order by arithmetic, which texts do not have.
+        # ccxt keeps a book in order by arithmetic, which texts do not have, and for some venues (Kraken, Coinbase,
+        # Gemini) it takes the numbers of a book as it takes all numbers.
         client.exchange.number = float
         last = client
         return client, loaded

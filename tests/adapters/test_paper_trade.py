@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from adapters.exchanges.market_feed import Patience
-from adapters.exchanges.paper_trade import Linear, paper_trade
+from adapters.exchanges.paper_trade import paper_trade
 from commands.ports import AccountMemory, OpenOrder
 from domain.errors import Invalid, NotFound, Unavailable
 from domain.matching.fees import Fees
@@ -16,7 +16,7 @@ from domain.portfolio import Balance
 from domain.positions import PositionObserved
 from domain.reports import AccountReport
 from domain.values import PositionSide
-from tests.fakes.market import FakeMarket, FakeMarkets, rule_of
+from tests.fakes.market import FakeMarket
 from tests.fakes.paper_trade import START, Bench, trading, until
 
 
@@ -160,13 +160,6 @@ async def test_funding_that_was_missed_is_paid_at_the_mark_of_today(market):
         market.book([[199, 1]], [[201, 1]])
         await connecting
         assert [paid.payment for report in bench.reports for paid in report.funding] == [Decimal("-0.02")]
-
-
-def test_pairs_whose_profit_is_paid_in_their_base_are_not_traded_on_paper():
-    loaded = FakeMarkets("BTC-USDT")
-    loaded.rules["BTC-USD"] = rule_of("BTC-USD", collateral="BTC")
-    assert set(Linear(loaded, perpetual=True).rules) == {"BTC-USDT"}
-    assert set(Linear(loaded, perpetual=False).rules) == {"BTC-USDT", "BTC-USD"}
 
 
 @pytest.mark.parametrize(

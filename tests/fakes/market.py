@@ -11,7 +11,7 @@ from domain.errors import DomainError, Invalid, Unavailable
 Levels = list[list[float]]
 
 
-def rule_of(trading_pair: str, collateral: str | None = None) -> TradingRule:
+def _rule(trading_pair: str) -> TradingRule:
     quote = trading_pair.partition("-")[2]
     return TradingRule(
         trading_pair=trading_pair,
@@ -19,8 +19,8 @@ def rule_of(trading_pair: str, collateral: str | None = None) -> TradingRule:
         min_price_increment=Decimal("0.01"),
         min_base_amount_increment=Decimal("0.00001"),
         min_notional_size=Decimal(5),
-        buy_order_collateral_token=collateral or quote,
-        sell_order_collateral_token=collateral or quote,
+        buy_order_collateral_token=quote,
+        sell_order_collateral_token=quote,
     )
 
 
@@ -28,7 +28,7 @@ class FakeMarkets:
     """As `adapters.exchanges.markets.Markets`; `sizes` are those of contracts."""
 
     def __init__(self, *pairs: str, sizes: Mapping[str, str] | None = None) -> None:
-        self.rules = {pair: rule_of(pair) for pair in pairs}
+        self.rules = {pair: _rule(pair) for pair in pairs}
         self._sizes = sizes or {}
 
     def symbol(self, trading_pair: str) -> str:
