@@ -140,7 +140,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
             if exchange_order_id is not None and self.finds_by_id:
                 found: Order = await client.call("fetch_order", exchange_order_id, symbol)
             elif exchange_order_id is None and self.finds == "param":
-                found = await client.call("fetch_order", None, symbol, {self.param: ours})
+                found = await client.call("fetch_order", "", symbol, {self.param: ours})
             elif exchange_order_id is None and self.finds == "id":
                 found = await client.call("fetch_order", ours, symbol)
             else:
@@ -328,7 +328,7 @@ def _foxbit() -> Dialect:
 
 
 def _backpack() -> Dialect:
-    return Dialect(form=Number(4), finds="list", finds_by_id=False, hedged=False)
+    return Dialect(form=Number(4), finds="list", finds_by_id=False, cancels="list", hedged=False)
 
 
 def _dydx() -> Dialect:
