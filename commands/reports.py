@@ -274,7 +274,7 @@ async def _decide_balances(decided: _Decided, report: AccountReport, past: _Past
         report.holdings,
         account=report.account,
         connector=report.connector,
-        prices=usd_prices([h.token for h in report.holdings], await _prices(ports)),
+        prices=usd_prices([h.token for h in report.holdings], await _prices(ports, report.connector)),
         banned=ports.banned,
         at=report.owned_at,
     )
@@ -290,9 +290,9 @@ def _is_newer(before: datetime, asked_at: datetime, report: AccountReport) -> bo
     return report.began_at is not None and timedelta(0) < before - asked_at < _LONGEST_ASKED
 
 
-async def _prices(ports: Ports) -> dict[str, Decimal]:
-    """Return the last price of every pair on the connectors in use."""
-    in_use = {connector for connectors in ports.venues.accounts().values() for connector in connectors}
+async def _prices(ports: Ports, reporting: str) -> dict[str, Decimal]:
+    """Return the last price of every pair on the connectors in use, the one included that is only being connected."""
+    in_use = {connector for connectors in ports.venues.accounts().values() for connector in connectors} | {reporting}
     prices: dict[str, Decimal] = {}
     for connector in sorted(in_use):
         prices.update(await ports.venues.exchange(connector).prices())

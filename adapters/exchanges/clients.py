@@ -345,17 +345,17 @@ def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
     """Return ccxt's class of an exchange with the wire in our hands."""
     install()
     original: Any = exchange_class(exchange_id)
-    network_error = importlib.import_module("ccxt.base.errors").NetworkError
+    errors = importlib.import_module("ccxt.base.errors")
 
     def handle(client: Any, data: str | bytes) -> None:  # noqa: ANN401
         """Take in one message of a stream; one that cannot be read ends the stream, loudly."""
         try:
             text = data.decode() if client.decompressBinary and isinstance(data, bytes) else data
             client.on_message_callback(client, decoded(text) if text[:1] in {"{", "["} else text)
-        except (network_error, *_UNREADABLE) as error:
+        except (errors.BaseError, *_UNREADABLE) as error:
             # Without this the stream would stay open and bring nothing any more.
             logger.warning("stream_message_unreadable", exchange=exchange_id, error=type(error).__name__)
-            client.on_error(network_error(f"a message could not be read: {type(error).__name__}"))
+            client.on_error(errors.NetworkError(f"a message could not be read: {type(error).__name__}"))
 
     class Guarded(original):  # type: ignore[misc]
         """The exchange, with exact numbers, without brokers, and with each answer noted in the running attempt."""

@@ -169,13 +169,19 @@ _OKX_REGIONS: Mapping[str, Mapping[str, Any]] = {
 
 _POLLED = ("watchOrders", "watchMyTrades", "watchBalance", "watchOrderBook", "watchTrades")
 
+
+def _one_kind(kind: str) -> dict[str, dict[str, str]]:
+    """Return options by which OKX's streams tell of one kind of market alone: ccxt cannot read what is not loaded."""
+    return {"watchOrders": {"type": kind}, "watchMyTrades": {"type": kind}}
+
+
 _REAL = (
     _row("binance", "binance", _API_SECRET),
     _row("binance_us", "binanceus", _API_SECRET),
     _row("binance_perpetual", "binanceusdm", _API_SECRET),
     _row("okx", "okx", _PASSPHRASE, last={"okx_registration_sub_domain": _choice("www", "app", "my")},
-         choices={"okx_registration_sub_domain": _OKX_REGIONS}),
-    _row("okx_perpetual", "okx", _PASSPHRASE),
+         choices={"okx_registration_sub_domain": _OKX_REGIONS}, options=_one_kind("SPOT")),
+    _row("okx_perpetual", "okx", _PASSPHRASE, options=_one_kind("SWAP")),
     _row("bybit", "bybit", _API_SECRET),
     _row("bybit_perpetual", "bybit", _SECRET_KEY),
     _row("kucoin", "kucoin", _PASSPHRASE, prepare=("load_migration_status",)),

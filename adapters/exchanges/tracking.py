@@ -37,11 +37,15 @@ _DONE_KEPT = 2_000
 _ORPHANS_KEPT = 1_000
 
 
-class OurIds(Protocol):
-    """Which ids at the venue are ours."""
+class Ways(Protocol):
+    """What a venue's words mean beyond what ccxt reads."""
 
     def our_id(self, venue_client_id: str) -> str | None:
         """Return our id for a client order id of the venue, None when it cannot be one of ours."""
+        ...
+
+    def is_canceled_by_venue(self, raw: Raw) -> bool:
+        """Whether the venue itself ended an order that it calls canceled."""
         ...
 
 
@@ -86,12 +90,12 @@ class Told(msgspec.Struct, kw_only=True):
 class Tracker:
     """The orders of one account on one venue. Knows nothing of how messages come."""
 
-    def __init__(self, *, account: str, connector: str, symbols: Symbols, ids: OurIds, clock: Clock) -> None:
+    def __init__(self, *, account: str, connector: str, symbols: Symbols, ways: Ways, clock: Clock) -> None:
         """Begin with no order."""
         self._account = account
         self._connector = connector
         self._symbols = symbols
-        self._ids = ids
+        self._ways = ways
         self._clock = clock
         self._live: dict[str, Tracked] = {}
         self._done: OrderedDict[str, Tracked] = OrderedDict()
@@ -213,7 +217,7 @@ class Tracker:
     def _find(self, venue_id: str, raw: Raw, order_id: str | None) -> Tracked | None:
         tracked = self._by_venue_id.get(venue_id)
         if tracked is None:
-            ours = order_id or self._ids.our_id(_text(raw.get("clientOrderId")))
+            ours = order_id or self._ways.our_id(_text(raw.get("clientOrderId")))
             tracked = self.known(ours) if ours else None
             if tracked is not None and tracked.exchange_order_id not in (None, venue_id):
                 return None  # another order that bears the same client id
@@ -226,7 +230,7 @@ class Tracker:
 
     def _observe(self, raw: Raw, venue_id: str, pair: str, told: Told) -> Tracked:
         """Know an order that is not expected: somebody else's, or one of ours that only the log knows by now."""
-        ours = self._ids.our_id(_text(raw.get("clientOrderId")))
+        ours = self._ways.our_id(_text(raw.get("clientOrderId")))
         if ours is not None and self.known(ours) is not None:
             ours = None  # that is another order
         size = self._symbols.contract_size(pair)
@@ -286,9 +290,9 @@ class Tracker:
     def _end(
         self, status: str, amount: Decimal, tracked: Tracked, at: datetime, raw: Raw
     ) -> OrderCanceled | OrderExpired | OrderFilled | None:
-        if status == "canceled":
+        if status == "canceled" and not self._ways.is_canceled_by_venue(raw):
             return OrderCanceled(canceled_at=at)
-        if status in {"expired", "rejected"}:
+        if status in {"canceled", "expired", "rejected"}:
             words = _text(raw.get("rejectReason")) or f"{self._connector} ended the order by its own rules"
             return OrderExpired(reason=words, expired_at=at)
         if status == "closed" and tracked.filled < tracked.order.amount:

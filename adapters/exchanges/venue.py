@@ -6,6 +6,8 @@ from decimal import Decimal
 from adapters.exchanges.dialects import Dialect, dialect
 from adapters.exchanges.markets import Markets
 from adapters.exchanges.names import Connector
+from adapters.exchanges.readings import reading
+from adapters.exchanges.standing import Raw
 from commands.ports import Clock, Sink
 
 
@@ -18,6 +20,7 @@ class Venue:
         """Begin with no markets and no prices."""
         self.connector = connector
         self.dialect: Dialect = dialect(connector.name)
+        self.reading = reading(connector.exchange_id)
         self.sink = sink
         self.clock = clock
         self.prices: Mapping[str, Decimal] = {}
@@ -33,3 +36,7 @@ class Venue:
     def our_id(self, venue_client_id: str) -> str | None:
         """Return our client order id for the venue's, None when it cannot be one of ours."""
         return self.dialect.our_id(venue_client_id)
+
+    def is_canceled_by_venue(self, raw: Raw) -> bool:
+        """Whether the venue itself ended an order that it calls canceled."""
+        return self.reading.is_canceled_by_venue(raw)

@@ -48,7 +48,9 @@ class VenueAccount:
         self.client = client
         self.venue = venue
         self.connector = venue.connector.name
-        self.tracker = Tracker(account=self.name, connector=self.connector, symbols=venue, ids=venue, clock=venue.clock)
+        self.tracker = Tracker(
+            account=self.name, connector=self.connector, symbols=venue, ways=venue, clock=venue.clock
+        )
         self.inquiry = Inquiry(self.name, client, venue, self.tracker)
         self.lacking = asyncio.Event()
         self.touched = asyncio.Event()
@@ -263,7 +265,7 @@ class VenueAccount:
         """Take in trades from the stream."""
         told = Told()
         for raw in raws:
-            told.add(self.tracker.take_trade(raw))
+            told.add(self.tracker.take_trade(self.venue.reading.trade(raw)))
         self.tell(told)
 
     def take_balances(self, raw: Mapping[str, Any]) -> None:

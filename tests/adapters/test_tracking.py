@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.exchanges.readings import reading
+from adapters.exchanges.standing import Raw
 from adapters.exchanges.tracking import Told, Tracker
 from commands.ports import OpenOrder
 from domain.orders import (
@@ -36,15 +38,18 @@ class Symbols:
         return Decimal("0.01") if pair == "ETH-USDT" else Decimal(1)
 
 
-class Ids:
-    """A venue that takes our ids without the first letter."""
+class Ways:
+    """A venue that takes our ids without the first letter, and says who canceled."""
 
     def our_id(self, venue_client_id: str) -> str | None:
         return f"n{venue_client_id}" if len(venue_client_id) == 32 else None
 
+    def is_canceled_by_venue(self, raw: Raw) -> bool:
+        return bool(raw.get("by_venue"))
+
 
 def tracker() -> Tracker:
-    return Tracker(account="main", connector="venue", symbols=Symbols(), ids=Ids(), clock=lambda: NOW)
+    return Tracker(account="main", connector="venue", symbols=Symbols(), ways=Ways(), clock=lambda: NOW)
 
 
 def placed(amount: str = "3", pair: str = "BTC-USDT") -> OrderPlaced:
@@ -170,6 +175,26 @@ def test_what_ends_unfilled_says_how(status, end):
     tracking = tracker()
     tracking.expect(placed())
     assert facts(tracking.take_order(order(status))) == [OrderAccepted, end]
+
+
+def test_an_order_that_the_venue_canceled_by_itself_expired():
+    tracking = tracker()
+    tracking.expect(placed())
+    assert facts(tracking.take_order(order("canceled", by_venue=True))) == [OrderAccepted, OrderExpired]
+
+
+@pytest.mark.parametrize(("source", "by_venue"), [("1", False), ("", False), ("31", True)])
+def test_okx_says_who_canceled(source, by_venue):
+    assert reading("okx").is_canceled_by_venue({"info": {"cancelSource": source}}) is by_venue
+    assert not reading("binance").is_canceled_by_venue({"info": {"cancelSource": source}})
+
+
+@pytest.mark.parametrize(("streamed", "fee"), [("-24.0012", "24.0012"), ("3", "-3")])
+def test_fees_on_okxs_stream_are_turned_round(streamed, fee):
+    raw = trade("a", fee={"cost": streamed, "currency": "USDT"}, fees=None)
+    assert reading("okx").trade(raw)["fee"] == {"cost": fee, "currency": "USDT"}
+    assert reading("binance").trade(raw)["fee"] == {"cost": streamed, "currency": "USDT"}
+    assert reading("okx").trade(trade("a", fee=None))["fee"] is None
 
 
 def test_contracts_are_told_in_base():

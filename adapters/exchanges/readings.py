@@ -1,0 +1,52 @@
+"""Where ccxt's unified shapes do not say the same for every venue: what is mended before a message is taken in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from adapters.exchanges.standing import Raw
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """How one venue's messages are read.
+
+    `streamed_fees_are_negative`: a fee of a trade on the stream has the venue's sign, in which a charge is negative.
+    `ends`: field of a canceled order's message → the values by which the user canceled; by any other the venue did.
+    """
+
+    streamed_fees_are_negative: bool = False
+    ends: Mapping[str, frozenset[str]] = {}
+
+    def trade(self, raw: Raw) -> Raw:
+        """Return a trade of the stream with its fees as answers have them: a charge is positive."""
+        if not self.streamed_fees_are_negative:
+            return raw
+        return {**raw, "fee": _negated(raw.get("fee")), "fees": [_negated(fee) for fee in raw.get("fees") or ()]}
+
+    def is_canceled_by_venue(self, raw: Raw) -> bool:
+        """Whether the venue itself ended an order that it calls canceled."""
+        info = raw.get("info")
+        if not isinstance(info, Mapping):
+            return False
+        return any(str(info.get(field) or "") not in by_user for field, by_user in self.ends.items() if field in info)
+
+
+def _negated(fee: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if not fee or fee.get("cost") is None:
+        return fee
+    cost = str(fee["cost"])
+    return {**fee, "cost": cost[1:] if cost.startswith("-") else f"-{cost}"}
+
+
+_READINGS = {
+    # `fillFee` is negative for a charge, and ccxt 4.5.90 gives it as it is on the stream alone. `cancelSource` is 1
+    # where the user canceled (OKX API v5, "Order channel", 2026-03).
+    "okx": Reading(streamed_fees_are_negative=True, ends={"cancelSource": frozenset({"", "1"})}),
+}
+_PLAIN = Reading()
+
+
+def reading(exchange_id: str) -> Reading:
+    """Return how the messages of one of ccxt's exchanges are read."""
+    return _READINGS.get(exchange_id, _PLAIN)
