@@ -32,8 +32,14 @@ async def answer(
     request: web.Request, work: Work, levers: Levers, wording: Wording, *, on: str, account: str | None
 ) -> web.Response:
     """Answer a request; `on` is the word for what it asks for, as levers know it."""
+    now = asyncio.get_running_loop().time()
+    if levers.down:
+        levers.pulled["down"] += 1
+        return _broken(request)
+    levers.note(account or "", now)
     limited = levers.pull(Lever.LIMIT_RATE, on, account)
     if limited is not None:
+        levers.tell_to_wait(account or "", now + limited.seconds)
         response = wording.limited(limited)
         response.headers["Retry-After"] = f"{limited.seconds:g}"
         return response
@@ -48,9 +54,7 @@ async def answer(
         await asyncio.sleep(delayed.seconds)
     response = work()
     if levers.pull(Lever.LOSE_RESPONSE, on, account) is not None:
-        if request.transport is not None:
-            request.transport.abort()
-        return response
+        return _broken(request)
     failed = levers.pull(Lever.FAIL_AFTER, on, account)
     if failed is not None:
         return wording.down(failed)
@@ -58,3 +62,10 @@ async def answer(
     if late is not None:
         await asyncio.sleep(late.seconds)
     return response
+
+
+def _broken(request: web.Request) -> web.Response:
+    """Break the connection; what is returned reaches nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()

@@ -46,8 +46,11 @@ def taken(ask: Ask, *, action: PositionAction = PositionAction.OPEN) -> Order:
 
 def canceled(ask: Ask) -> Order:
     """Cancel the order that was named. Raises `Denied` and `Refusal`."""
-    ask.pair()
+    pair = ask.pair()
     order_id, client_id = _names(ask)
+    known = ask.floor.ledger.find(ask.account, ask.market, order_id=order_id, client_id=client_id)
+    if known is not None and known.trading_pair != pair:
+        raise Denied(-2011, "Unknown order sent.")
     return ask.floor.cancel(ask.account, ask.market, order_id=order_id, client_id=client_id)
 
 

@@ -249,7 +249,7 @@ class Desk:
         for report in reports:
             for made in report.observed:
                 name = observed_id(made.account, made.connector, made.exchange_order_id)
-                self._live[name] = observed(made, self.market)
+                self._live[name] = observed(made, self.market, self.mode(made.account))
             changes = [c for name, fact in report.orders if (c := self._change(name, fact)) is not None]
             for change in changes:
                 pair = change.order.trading_pair

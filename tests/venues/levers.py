@@ -7,6 +7,7 @@ what happened. What a request asks for is told by a word (`place`, `cancel`, `or
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
@@ -47,12 +48,20 @@ class Pull(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Levers:
-    """All levers of one venue, none of them pulled at first. `skew_seconds` is by how much its clock is ahead."""
+    """All levers of one venue, none of them pulled at first.
+
+    `skew_seconds` is by how much its clock is ahead. `impatient` counts, by account, the requests that came before the
+    time that a Retry-After had named was over. While it is `down` every connection breaks without an answer.
+    """
 
     def __init__(self, seed: int = 0) -> None:
         """Decide by a seed."""
         self.pulled: Counter[str] = Counter()
+        self.impatient: Counter[str] = Counter()
         self.skew_seconds = 0.0
+        self.down = False
+        self._waits: dict[str, float] = {}
+        self._sockets: dict[Callable[[], None], None] = {}
         self._random = random.Random(seed)
         self._armed: list[tuple[Pull, int]] = []
         self._chances: list[tuple[Pull, float]] = []
@@ -66,10 +75,11 @@ class Levers:
         self._chances.append((pull, probability))
 
     def release(self) -> None:
-        """Pull no lever any more; the clock is right again."""
+        """Pull no lever any more; the clock is right again, and the venue is up."""
         self._armed.clear()
         self._chances.clear()
         self.skew_seconds = 0.0
+        self.down = False
 
     def pull(self, lever: Lever, on: str, account: str | None = None) -> Pull | None:
         """Decide whether something goes wrong now; None if it does not."""
@@ -86,6 +96,26 @@ class Levers:
                 self.pulled[lever] += 1
                 return pull
         return None
+
+    def go_down(self) -> None:
+        """Break all sockets, and every connection from now on, until the levers are released."""
+        self.down = True
+        for drop in list(self._sockets):
+            drop()
+
+    def hold(self, drop: Callable[[], None]) -> Callable[[], None]:
+        """Know how to break a socket; returns what forgets that."""
+        self._sockets[drop] = None
+        return lambda: self._sockets.pop(drop, None)
+
+    def tell_to_wait(self, account: str, until: float) -> None:
+        """Note that an account was told not to come before a time of the loop's clock."""
+        self._waits[account] = until
+
+    def note(self, account: str, now: float) -> None:
+        """Note that a request of an account came."""
+        if now < self._waits.get(account, 0.0):
+            self.impatient[account] += 1
 
     def share(self) -> float:
         """Return a number from 0 to 1 for whoever has to choose how much of something happens."""

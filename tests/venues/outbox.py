@@ -81,9 +81,15 @@ async def converse(
     account: str | None = None,
 ) -> web.WebSocketResponse:
     """Hold a socket open: `opened` is told of it first, and every message of the client goes to `heard`."""
+    if levers.down:
+        levers.pulled["down"] += 1
+        if request.transport is not None:
+            request.transport.abort()
+        raise web.HTTPServiceUnavailable
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     outbox = Outbox(request, socket, levers, account=account)
+    outbox.closed.append(levers.hold(outbox.drop))
     sender = asyncio.create_task(outbox.run())
     try:
         if opened is not None:

@@ -6,10 +6,11 @@ from enum import StrEnum
 
 import msgspec
 
+from domain.matching.margin import side_of
 from domain.orders import OrderAccepted, OrderCanceled, OrderExpired, OrderFact, OrderFilled, OrderObserved
 from domain.portfolio import Holding
 from domain.positions import FundingPaid, PositionObserved
-from domain.values import ZERO, PositionSide, Side, Utc
+from domain.values import ZERO, PositionMode, Side, Utc
 from tests.venues.ledger import Market, Order, Status, TimeInForce, Trade
 
 
@@ -94,7 +95,7 @@ def after(order: Order, fact: OrderFact) -> Change | None:
             return None
 
 
-def observed(order: OrderObserved, market: Market) -> Order:
+def observed(order: OrderObserved, market: Market, mode: PositionMode) -> Order:
     """Return an order that the engine made itself, to liquidate a position."""
     return Order(
         order_id=int(order.exchange_order_id),
@@ -108,7 +109,7 @@ def observed(order: OrderObserved, market: Market) -> Order:
         amount=order.amount,
         price=order.price,
         action=order.position_action,
-        position_side=PositionSide.BOTH,
+        position_side=side_of(mode, order.side, order.position_action),
         created_at=order.observed_at,
         updated_at=order.observed_at,
         reason=order.reason,

@@ -81,6 +81,9 @@ async def test_too_many_requests_are_told_to_wait(trading, venue, status):
         await place(trading)
     assert trading.last_response_headers["Retry-After"] == "7"
     assert known(venue) is None
+    assert not venue.levers.impatient
+    await trading.fetch_balance()
+    assert venue.levers.impatient == {"alice": 1}
 
 
 async def test_an_order_is_refused_with_the_codes_that_are_asked_for(trading, venue):
@@ -118,6 +121,24 @@ async def test_a_clock_that_is_wrong_refuses_until_the_client_has_set_its_own(tr
     trading.options["adjustForTimeDifference"] = True
     assert abs(trading.options["timeDifference"] - skew * 1000) < 1000
     assert (await trading.fetch_balance())["USDT"]["total"] == 100_000
+
+
+async def test_a_venue_that_is_down_breaks_what_is_open_and_whatever_comes(trading, venue):
+    told = asyncio.create_task(trading.watch_orders())
+    await subscribed(venue, Market.SPOT)
+    venue.levers.go_down()
+    with pytest.raises(ccxt.NetworkError):
+        await told
+    with pytest.raises(ccxt.NetworkError):
+        await place(trading)
+    with pytest.raises(ccxt.NetworkError):
+        await trading.watch_orders()
+    assert known(venue) is None
+    venue.levers.release()
+    again = asyncio.create_task(trading.watch_orders())
+    await subscribed(venue, Market.SPOT)
+    await place(trading)
+    assert [order["clientOrderId"] for order in await again] == ["n1"]
 
 
 # User streams.
