@@ -25,9 +25,9 @@ def prepare(server: Nectar) -> None:
         client.post(f"/trading/{ACCOUNTS[0]}/paper_perpetual/leverage", json=leverage).raise_for_status()
 
 
-def settle(server: Nectar) -> None:
+def settle(server: Nectar, seconds: float = 40) -> None:
     """Wait until every order has an outcome, and every cancel an answer."""
-    until(lambda: _is_settled(server), 40)
+    until(lambda: _is_settled(server), seconds)
 
 
 def _is_settled(server: Nectar) -> bool:

@@ -1,20 +1,10 @@
 """The server is killed again and again under load: nothing is lost, and nothing is there twice."""
 
-import subprocess
-import sys
-from contextlib import AsyncExitStack
-
-from adapters import database
-from adapters.event_store import PostgresLog
-from adapters.settings import Settings
 from domain.orders import OrderCanceled, OrderFailed, OrderFilled, OrderRejected
-from projections.replay import replay_into
-from projections.view import SCHEMA, connect, dump
-from projections.views import VIEWS
-from tests.contract.serving import Nectar
 from tests.faults.books import check_books, prepare, settle
 from tests.faults.conftest import Make
 from tests.faults.load import Traders
+from tests.faults.replaying import check_views, run
 
 KILLS = 10
 REQUESTS_A_ROUND = 200
@@ -42,27 +32,5 @@ async def test_ten_kills_under_load_lose_nothing_and_repeat_nothing(nectar: Make
     assert len(ledger.open) > KILLS
     settle(server)
     server.stop()
-    await _check_views(server)
-    assert _run(server, "audit", "verify") == 0
-
-
-async def _check_views(server: Nectar) -> None:
-    """The views that were kept while all this happened are those that the whole log gives."""
-    async with AsyncExitStack() as stack:
-        url, _ = await stack.enter_async_context(database.opened(Settings.from_environment(server.environment)))
-        log = await stack.enter_async_context(PostgresLog.open(url))
-        kept = await _dumps(url, SCHEMA)
-        await replay_into(url, log, VIEWS, "anew")
-        assert await _dumps(url, "anew") == kept
-        assert _run(server, "rebuild", "all") == 0
-        assert await _dumps(url, SCHEMA) == kept
-
-
-async def _dumps(url: str, schema: str) -> dict[str, bytes]:
-    async with await connect(url, schema) as connection:
-        return {view.name: await dump(connection, view) for view in VIEWS}
-
-
-def _run(server: Nectar, *arguments: str) -> int:
-    command = [sys.executable, "-m", "adapters", *arguments]
-    return subprocess.run(command, cwd=server.data, env=server.environment, check=False).returncode
+    await check_views(server)
+    assert run(server, "audit", "verify") == 0

@@ -1,0 +1,123 @@
+"""A venue, a database and servers that trade there with two accounts, for a test of what may go wrong."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from domain.reconciliation import AccountReconciled
+from tests.contract.serving import Nectar, until
+from tests.faults.books import settle
+from tests.faults.ledger import Ledger
+from tests.venues.traders import ACCOUNTS, MARKETS, Traders
+from tests.venues.truth import differences
+from tests.venues.venue_process import VenueProcess
+
+SETTLED_SECONDS = 60.0
+PLACES = tuple((account, connector) for account in ACCOUNTS for connector in MARKETS)
+
+
+class Scene:
+    """All that takes part."""
+
+    def __init__(self, folder: Path, venue: VenueProcess, database_url: str) -> None:
+        """Prepare; nothing is started."""
+        self.folder = folder
+        self.venue = venue
+        self.database_url = database_url
+        self.nectar = self.server("nectar")
+
+    def server(self, name: str) -> Nectar:
+        """Return one more server on the same database, not started."""
+        return Nectar(
+            self.folder / name,
+            {
+                "DATABASE_URL": self.database_url,
+                "VENUE_URLS": str(self.venue.urls),
+                "BROKER_HOST": "127.0.0.1",
+                "LOG_LEVEL": "info",
+                "RECONCILE_INTERVAL": "1",
+            },
+        )
+
+    def credentials(self, account: str, connector: str) -> Mapping[str, str]:
+        """Return the credentials of one of our accounts, as the connector names them."""
+        keys = self.venue.keys[ACCOUNTS[account]]
+        return {f"{connector}_api_key": keys.api_key, f"{connector}_api_secret": keys.secret}
+
+    def open_accounts(self) -> None:
+        """Start the server, and give it the keys of both accounts for both markets."""
+        self.nectar.start()
+        with self.nectar.client() as client:
+            client.post("/accounts/add-account", params={"account_name": "second"}).raise_for_status()
+            for account, connector in PLACES:
+                answer = client.post(
+                    f"/accounts/add-credential/{account}/{connector}", json=self.credentials(account, connector)
+                )
+                assert answer.is_success, answer.text
+            for account in ACCOUNTS:
+                leverage = {"trading_pair": "BTC-USDT", "leverage": 5}
+                client.post(f"/trading/{account}/binance_perpetual/leverage", json=leverage).raise_for_status()
+
+    def log(self) -> Ledger:
+        """Return the whole log."""
+        return Ledger(self.database_url)
+
+    def position(self) -> int:
+        """Return the position of the log's last event."""
+        with psycopg.connect(self.database_url) as connection:
+            row = connection.execute("select coalesce(max(position), 0) from log.events").fetchone()
+        return int(row[0]) if row is not None else 0
+
+    def reconciled(self, after: int) -> set[tuple[str, str]]:
+        """Return the accounts and connectors that were compared with the venue since a position."""
+        with psycopg.connect(self.database_url) as connection:
+            rows = connection.execute(
+                "select distinct stream from log.events where position > %s and type = %s",
+                [after, AccountReconciled.__name__],
+            ).fetchall()
+        streams = {stream for (stream,) in rows}
+        return {(account, name) for account, name in PLACES if f"reconciliation-{account}-{name}" in streams}
+
+    def settle(self) -> None:
+        """Wait until every order has an outcome, and every cancel an answer."""
+        settle(self.nectar, SETTLED_SECONDS)
+
+    def refresh(self, server: Nectar | None = None) -> None:
+        """Have balances and positions recorded as the venue has them now."""
+        with (server or self.nectar).client() as client:
+            answer = client.post("/portfolio/state", json={"refresh": True})
+            assert answer.status_code == 200, answer.text
+
+    def differences(self, traders: Traders | None = None) -> list[str]:
+        """Return what the log and the venue do not agree on."""
+        return differences(self.log(), self.venue.books(), traders.asked if traders is not None else None)
+
+    def agree(self, traders: Traders | None = None, server: Nectar | None = None, *, seconds: float = 30) -> None:
+        """Wait until log and venue say the same."""
+        found: list[str] = []
+
+        def none_left() -> bool:
+            self.refresh(server)
+            found[:] = self.differences(traders)
+            return not found
+
+        try:
+            until(none_left, seconds)
+        except AssertionError as late:
+            raise AssertionError("\n".join(found)) from late
+
+    def move(self, trading_pair: str, price: str) -> None:
+        """Move a pair to a price on both markets."""
+        self.venue.move(trading_pair, Decimal(price))
+
+
+def stands_by(server: Nectar) -> bool:
+    """Return whether a server says that it waits for its turn."""
+    try:
+        answer = httpx.get(f"{server.url}/ready", timeout=5)
+    except httpx.TransportError:
+        return False
+    return answer.status_code == 503 and "Standing by" in answer.json()["detail"]
