@@ -131,23 +131,31 @@ class VenueAccount:
     async def cancel(self, client_order_id: str, trading_pair: str) -> None:
         """Ask the venue to cancel; a refusal is told, with what became of the order. Raises `Unavailable`."""
         tracked = self.tracker.known(client_order_id)
-        venue_id = None if tracked is None else tracked.exchange_order_id
         try:
-            raw = await self.venue.dialect.cancel(
-                self.client, self.venue.markets, trading_pair, client_order_id, venue_id
-            )
+            raw = await self._cancel(tracked, client_order_id, trading_pair)
         except Refused as refusal:
             told = Told(
                 orders=[
                     (client_order_id, CancelRejected(reason=refusal.message, rejected_at=self.venue.clock())),
                 ]
             )
-            if tracked is not None and isinstance(tracked.order, OrderPlaced):
+            if tracked is not None:
                 told.add(await self._whole(tracked))
             self.tell(told)
         else:
             if raw is not None:
                 self.tell(self.tracker.take_order(raw, order_id=client_order_id))
+
+    async def _cancel(
+        self, tracked: Tracked | None, client_order_id: str, trading_pair: str
+    ) -> Mapping[str, Any] | None:
+        markets = self.venue.markets
+        if tracked is not None and isinstance(tracked.order, OrderObserved):
+            # It has no client order id of ours to go by.
+            await self.client.call("cancel_order", tracked.exchange_order_id, markets.symbol(trading_pair))
+            return None
+        venue_id = None if tracked is None else tracked.exchange_order_id
+        return await self.venue.dialect.cancel(self.client, markets, trading_pair, client_order_id, venue_id)
 
     async def ask(self, order: OrderPlaced) -> bool:
         """Tell all that the venue knows of an order; False if it positively does not know it."""

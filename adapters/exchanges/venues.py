@@ -39,7 +39,7 @@ class ConnectedVenues:
         self._made: dict[str, Exchange] = {}
         self._accounts: dict[str, dict[str, bytes]] = {}  # account → connector → digest of its credentials
         self._refused: dict[tuple[str, str], DomainError] = {}  # why an account is not connected, though it has keys
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
 
     def admit(self, account: str) -> None:
         """Know an account."""
@@ -103,12 +103,12 @@ class ConnectedVenues:
         await self.exchange(connector).verify(credentials)
 
     async def connect(self, account: str, connector: str) -> None:
-        """Connect an account, one connection of an account after the other.
+        """Connect an account; its other connectors need not wait for this one.
 
         Raises `Invalid` for credentials that are wrong or not in the vault, and what the exchange raises.
         """
         self.admit(account)
-        async with self._turn(account):
+        async with self._turn(account, connector):
             exchange = self.exchange(connector)
             credentials = await self._vault.read(account, connector)
             if credentials is None:
@@ -126,20 +126,22 @@ class ConnectedVenues:
             except DomainError as reason:
                 self._refused[account, connector] = reason
                 raise
-            del self._refused[account, connector]
+            except BaseException:
+                self._refused[account, connector] = Unavailable("connecting it did not end")
+                raise
+            self._refused.pop((account, connector), None)
             self._accounts.setdefault(account, {})[connector] = digest
 
     async def disconnect(self, account: str, connector: str | None = None) -> None:
         """Disconnect an account from a connector, or from all and forget the account."""
-        async with self._turn(account):
-            connected = self._accounts.get(account, {})
-            for name in [connector] if connector is not None else list(connected):
+        known = {name for owner, name in self._turns if owner == account}
+        for name in [connector] if connector is not None else sorted(known):
+            async with self._turn(account, name):
                 self._refused.pop((account, name), None)
-                if connected.pop(name, None) is not None:
+                if self._accounts.get(account, {}).pop(name, None) is not None:
                     await self._made[name].disconnect(account)
-            if connector is None:
-                self._accounts.pop(account, None)
-                self._refused = {key: why for key, why in self._refused.items() if key[0] != account}
+        if connector is None:
+            self._accounts.pop(account, None)
 
-    def _turn(self, account: str) -> asyncio.Lock:
-        return self._turns.setdefault(account, asyncio.Lock())
+    def _turn(self, account: str, connector: str) -> asyncio.Lock:
+        return self._turns.setdefault((account, connector), asyncio.Lock())
