@@ -3,29 +3,16 @@ import os
 import signal
 import sys
 from asyncio import subprocess
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import ccxt.pro as ccxt
 import pytest
 
+from tests.venues.ccxt_clients import trading_on
 from tests.venues.floor import Floor
 from tests.venues.serving import running_venue
 
 ROOT = Path(__file__).parents[2]
-
-
-@asynccontextmanager
-async def trading_on(venue, connector, exchange, **config):
-    """Give one of ccxt's own classes, nothing about it changed but its URLs, and close it in the end."""
-    keys = venue.floor.keys_of("alice")
-    client = exchange({"apiKey": keys.api_key, "secret": keys.secret, "enableRateLimit": False, **config})
-    client.urls = client.deep_extend(client.urls, venue.urls[connector])
-    client.timeout_on_exit = 0
-    try:
-        yield client
-    finally:
-        await client.close()
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from decimal import Decimal
 import ccxt.pro as ccxt
 import pytest
 
+from tests.venues.ccxt_clients import subscribed
 from tests.venues.ledger import Market, Status
 from tests.venues.levers import Lever, Levers, Pull
-from tests.venues.test_binance_venue import subscribed
 
 BTC = "BTC/USDT"
 SWAP = "BTC/USDT:USDT"

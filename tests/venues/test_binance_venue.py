@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from domain.values import OrderType, Side
-from tests.venues.conftest import trading_on
+from tests.venues.ccxt_clients import subscribed, trading_on
 from tests.venues.ledger import Market
 
 BOTH = pytest.mark.parametrize("market", list(Market), ids=str)
@@ -168,13 +168,6 @@ async def test_orders_by_somebody_else_with_the_same_keys_are_told_too(market, t
     assert [order["id"] for order in await told] == [str(foreign.order_id)]
     open_orders = await trading.fetch_open_orders(SYMBOLS[market].replace("BTC", "ETH"))
     assert [order["id"] for order in open_orders] == [str(foreign.order_id)]
-
-
-async def subscribed(venue, market):
-    """Wait until alice's user stream is followed."""
-    async with asyncio.timeout(5):
-        while not venue.floor.desk(market).followed("alice"):
-            await asyncio.sleep(0.005)
 
 
 @BOTH
