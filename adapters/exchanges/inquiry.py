@@ -1,11 +1,15 @@
 """Ask a venue for all that it knows of an account: what a stream told, it can be asked for again.
 
+What an answer says of orders is new once only, so each question puts it into what the caller gives for it: a later
+question that fails takes nothing of it away.
+
 Where a venue needs a pair for a question, it is asked for each pair that the account ever traded, holds, or whose
 tokens changed.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar, cast
@@ -16,7 +20,7 @@ from adapters.exchanges.clients import NotKnown, Refused, VenueClient, WrongKeys
 from adapters.exchanges.standing import Held, Raw, funding, holdings, milliseconds, number, positions
 from adapters.exchanges.tracking import Told, Tracked, Tracker
 from adapters.exchanges.venue import Venue
-from domain.errors import Invalid
+from domain.errors import Invalid, Unavailable
 from domain.orders import OrderExpired, OrderPlaced
 from domain.portfolio import Holding
 from domain.positions import FundingPaid
@@ -37,6 +41,10 @@ WINDOWS = {
 """The longest range that these venues answer in one question for trades (their API documentation)."""
 PLACED_BEFORE = timedelta(minutes=1)
 """A venue's clock may be behind ours by so much."""
+ASKED_AGAIN_AFTER_SECONDS = (0.2, 1.0)
+"""One answer that was lost among many does not lose the others: a question changes nothing and may be repeated."""
+PATIENCE_SECONDS = 3.0
+"""A venue that took longer to fail is not asked the same again at once."""
 DENIALS = 3
 """How often in a row a venue must not know an order that it had accepted, until it counts as ended."""
 
@@ -51,46 +59,46 @@ class Inquiry:
         self._venue = venue
         self._tracker = tracker
         self._by_pair: set[str] = set()
+        self._by_order = client.has("fetchOrderTrades")
         self._denied: dict[str, int] = {}
 
-    async def orders(self, pairs: Iterable[str]) -> Told:
+    async def orders(self, told: Told, pairs: Iterable[str]) -> None:
         """Take in all open orders, and what became of those that were open and are not any more."""
-        told = Told()
         waited = [tracked for tracked in self._tracker.live if tracked.exchange_order_id is not None]
         raws = await self._each("fetch_open_orders", pairs)
         for raw in raws:
             told.add(self._tracker.take_order(raw))
         still = {str(raw.get("id")) for raw in raws}
         gone = [tracked for tracked in waited if tracked.exchange_order_id not in still]
-        for more in await _bounded([self._gone(tracked) for tracked in gone]):
-            told.add(more)
-        return told
+        await _bounded([self._gone(told, tracked) for tracked in gone])
 
-    async def _gone(self, tracked: Tracked) -> Told:
+    async def _gone(self, told: Told, tracked: Tracked) -> None:
         try:
             self._venue.markets.symbol(tracked.trading_pair)
         except Invalid as reason:
             # The venue dropped the pair altogether, and with it the way to ask: the others are asked all the same.
             logger.warning("pair_not_traded", order_id=tracked.order_id, why=reason.message)
-            return Told()
+            return
         raw = await self.find(tracked)
         if raw is not None:
             self._denied.pop(tracked.order_id, None)
-            return self._tracker.take_order(raw, order_id=tracked.order_id)
+            told.add(self._tracker.take_order(raw, order_id=tracked.order_id))
+            return
         denied = self._denied[tracked.order_id] = self._denied.get(tracked.order_id, 0) + 1
         logger.warning("order_vanished", account=self._account, order_id=tracked.order_id, times=denied)
         if denied < DENIALS or tracked.end is not None:
-            return Told()
+            return
         del self._denied[tracked.order_id]
         why = f"{self._venue.connector.name} does not know the order any more: asked {denied} times"
         tracked.end = OrderExpired(reason=why, expired_at=self._venue.clock())
-        return self._tracker.settle(tracked)
+        told.add(self._tracker.settle(tracked))
 
     async def find(self, tracked: Tracked) -> Mapping[str, Any] | None:
         """Return an order as the venue has it, None when it positively does not know it."""
         order = tracked.order
         if isinstance(order, OrderPlaced):
-            return await self._venue.dialect.find(self._client, self._venue.markets, order, tracked.exchange_order_id)
+            venue, venue_id = self._venue, tracked.exchange_order_id
+            return await _again(lambda: venue.dialect.find(self._client, venue.markets, order, venue_id))
         return await self.by_venue_id(str(tracked.exchange_order_id), tracked.trading_pair)
 
     async def by_venue_id(self, exchange_order_id: str, pair: str) -> Mapping[str, Any] | None:
@@ -98,7 +106,7 @@ class Inquiry:
         symbol = self._venue.markets.symbol(pair)
         if self._client.has("fetchOrder"):
             try:
-                found: Mapping[str, Any] = await self._client.call("fetch_order", exchange_order_id, symbol)
+                found: Mapping[str, Any] = await self._ask("fetch_order", exchange_order_id, symbol)
             except NotKnown:
                 return None
             return found
@@ -107,24 +115,20 @@ class Inquiry:
             ("fetch_closed_orders", "fetchClosedOrders"),
         ):
             if self._client.has(capability):
-                for raw in await self._client.call(method, symbol):
+                for raw in await self._ask(method, symbol):
                     if str(raw.get("id")) == exchange_order_id:
                         return cast("Mapping[str, Any]", raw)
         return None
 
-    async def trades(self, pairs: Iterable[str], since: datetime) -> Told:
+    async def trades(self, told: Told, pairs: Iterable[str], since: datetime) -> None:
         """Take in all trades since a time, and the orders that they belong to where those are not known."""
-        told = Told()
-        if not self._client.has("fetchMyTrades"):
-            return told
-        for raw in await self._each("fetch_my_trades", pairs, since=since):
-            told.add(self._tracker.take_trade(raw, settled=True))
-        told.add(await self.orphans())
-        return told
+        if self._client.has("fetchMyTrades"):
+            for raw in await self._each("fetch_my_trades", pairs, since=since):
+                told.add(self._tracker.take_trade(raw, settled=True))
+            await self.orphans(told)
 
-    async def orphans(self) -> Told:
+    async def orphans(self, told: Told) -> None:
         """Look up the orders of trades that came without them."""
-        told = Told()
         for venue_id, trades in list(self._tracker.orphans.items()):
             pair = next((self._venue.pair(str(trade.get("symbol"))) for trade in trades), None)
             raw = None if pair is None else await self.by_venue_id(venue_id, pair)
@@ -133,32 +137,42 @@ class Inquiry:
                 self._tracker.drop_orphans(venue_id)
                 continue
             told.add(self._tracker.take_order(raw))
-        return told
 
-    async def trades_of(self, tracked: Tracked) -> Told:
+    async def trades_of(self, told: Told, tracked: Tracked) -> None:
         """Take in the trades of one order."""
-        told = Told()
         symbol = self._venue.markets.symbol(tracked.trading_pair)
-        if self._client.has("fetchOrderTrades"):
-            for raw in await self._client.call("fetch_order_trades", tracked.exchange_order_id, symbol):
-                told.add(self._tracker.take_trade(raw, settled=True))
+        for raw in await self._order_trades(symbol, tracked):
+            told.add(self._tracker.take_trade(raw, settled=True))
         if tracked.is_lacking and self._client.has("fetchMyTrades"):
             order = tracked.order
             since = (order.placed_at if isinstance(order, OrderPlaced) else order.observed_at) - PLACED_BEFORE
             for raw in await self._pages("fetch_my_trades", symbol, since):
                 if str(raw.get("order")) == tracked.exchange_order_id:
                     told.add(self._tracker.take_trade(raw, settled=True))
-        return told
+
+    async def _order_trades(self, symbol: str, tracked: Tracked) -> Sequence[Raw]:
+        """Return the trades of an order by a question for them, none where the venue has no such question."""
+        if not self._by_order:
+            return ()
+        try:
+            answer: Sequence[Raw] = await self._ask("fetch_order_trades", tracked.exchange_order_id, symbol)
+        except WrongKeys:
+            raise
+        except Refused as refusal:  # ccxt offers it, but not on this market
+            logger.info("trades_not_asked_by_order", connector=self._venue.connector.name, why=refusal.message)
+            self._by_order = False
+            return ()
+        return answer
 
     async def holdings(self) -> list[Holding]:
         """Return the balances."""
-        return holdings(await self._client.call("fetch_balance"))
+        return holdings(await self._ask("fetch_balance"))
 
     async def positions(self, mode: PositionMode) -> Held:
         """Return the open positions."""
         asked_at = self._venue.clock()
         return positions(
-            await self._client.call("fetch_positions"),
+            await self._ask("fetch_positions"),
             symbols=self._venue,
             account=self._account,
             connector=self._venue.connector.name,
@@ -170,7 +184,7 @@ class Inquiry:
         """Return the position mode, None where the venue does not say."""
         if not self._client.has("fetchPositionMode"):
             return None
-        answer = await self._client.call("fetch_position_mode")
+        answer = await self._ask("fetch_position_mode")
         return PositionMode.HEDGE if answer.get("hedged") else PositionMode.ONEWAY
 
     async def funding(self, pairs: Iterable[str], since: datetime, held: Held) -> list[FundingPaid]:
@@ -191,9 +205,16 @@ class Inquiry:
         if not self._client.has("fetchFundingRateHistory"):
             return ZERO
         at = int(raw["timestamp"])
-        rates = await self._client.call("fetch_funding_rate_history", symbol, at - 60_000, 2)
+        try:
+            rates = await self._ask("fetch_funding_rate_history", symbol, at - 60_000, 2)
+        except Refused as refusal:  # the payment is a fact, whatever the rate was
+            logger.warning("rate_not_told", connector=self._venue.connector.name, symbol=symbol, why=refusal.message)
+            return ZERO
         near = [rate for rate in rates if abs(int(rate["timestamp"]) - at) <= 60_000]  # noqa: PLR2004 - a minute
         return number(near[0].get("fundingRate")) if near else ZERO
+
+    async def _ask(self, method: str, *args: object) -> Any:  # noqa: ANN401 - as ccxt answers
+        return await _again(lambda: self._client.call(method, *args))
 
     async def _each(self, method: str, pairs: Iterable[str], since: datetime | None = None) -> Sequence[Raw]:
         """Ask for all pairs at once where the venue can, else for each."""
@@ -216,14 +237,14 @@ class Inquiry:
     async def _pages(self, method: str, symbol: str | None, since: datetime | None) -> Sequence[Raw]:
         """Return all since a time, however many pages they are."""
         if since is None:
-            answer: Sequence[Raw] = await self._client.call(method, symbol)
+            answer: Sequence[Raw] = await self._ask(method, symbol)
             return answer
         window = WINDOWS.get(self._venue.connector.exchange_id)
         start, now = since, self._venue.clock()
         found: dict[str, Raw] = {}
         while True:
             params = {} if window is None else {"until": milliseconds(min(start + window, now))}
-            page: Sequence[Raw] = await self._client.call(method, symbol, milliseconds(start), None, params)
+            page: Sequence[Raw] = await self._ask(method, symbol, milliseconds(start), None, params)
             new = {str(raw["id"]): raw for raw in page if str(raw["id"]) not in found}
             found |= new
             if new and len(page) > 1:
@@ -236,12 +257,30 @@ class Inquiry:
             start += window
 
 
+async def _again(question: Callable[[], Awaitable[T]]) -> T:
+    for pause in ASKED_AGAIN_AFTER_SECONDS:
+        began = time.monotonic()
+        try:
+            return await question()
+        except Unavailable:
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                raise
+            await asyncio.sleep(pause)
+    return await question()
+
+
 async def _bounded(questions: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Ask several questions, a few at once."""
+    """Ask several questions, a few at once. Raises what the first one fails with, when all have ended."""
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(question: Coroutine[Any, Any, T]) -> T:
         async with turns:
             return await question
 
-    return await asyncio.gather(*(one(question) for question in questions))
+    answers = await asyncio.gather(*(one(question) for question in questions), return_exceptions=True)
+    found = []
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+        found.append(answer)
+    return found

@@ -6,8 +6,8 @@ told to the sink.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -101,8 +101,15 @@ class VenueAccount:
             raise Unavailable(f"What {self.connector} told was not recorded within {RECORDED_SECONDS:g} s") from late
 
     async def place(self, order: OrderPlaced) -> None:
-        """Send an order, once. Raises `Invalid` when nothing was sent, `Unavailable` when nobody knows."""
+        """Send an order, once; one that was sent before is asked for instead.
+
+        Raises `Invalid` when nothing was sent, `Unavailable` when nobody knows.
+        """
         arguments = await self._arguments(order)
+        if self.tracker.known(order.client_order_id) is not None:
+            if not await self.ask(order):
+                raise Unavailable(f"{self.connector} does not know order {order.client_order_id} yet")
+            return
         tracked = self.tracker.expect(order)
         deadline = time.monotonic() + LEAVES_WITHIN_SECONDS
         try:
@@ -134,14 +141,11 @@ class VenueAccount:
         try:
             raw = await self._cancel(tracked, client_order_id, trading_pair)
         except Refused as refusal:
-            told = Told(
-                orders=[
-                    (client_order_id, CancelRejected(reason=refusal.message, rejected_at=self.venue.clock())),
-                ]
-            )
-            if tracked is not None:
-                told.add(await self._whole(tracked))
-            self.tell(told)
+            with self._telling() as told:
+                fact = CancelRejected(reason=refusal.message, rejected_at=self.venue.clock())
+                told.orders.append((client_order_id, fact))
+                if tracked is not None:
+                    await self._whole(told, tracked)
         else:
             if raw is not None:
                 self.tell(self.tracker.take_order(raw, order_id=client_order_id))
@@ -165,32 +169,40 @@ class VenueAccount:
         if raw is None:
             return False
         tracked = self.tracker.expect(order)
-        told = self.tracker.take_order(raw, order_id=order.client_order_id)
-        told.add(await self._trades(tracked))
-        self.tell(told)
+        with self._telling() as told:
+            told.add(self.tracker.take_order(raw, order_id=order.client_order_id))
+            await self._trades(told, tracked)
         return True
 
-    async def _whole(self, tracked: Tracked) -> Told:
-        """Return what is new of an order, its trades included."""
+    async def _whole(self, told: Told, tracked: Tracked) -> None:
+        """Take in what is new of an order, its trades included."""
         try:
             raw = await self.inquiry.find(tracked)
         except NotKnown:
             raw = None
-        if raw is None:
-            return Told()
-        told = self.tracker.take_order(raw, order_id=tracked.order_id)
-        told.add(await self._trades(tracked))
-        return told
+        if raw is not None:
+            told.add(self.tracker.take_order(raw, order_id=tracked.order_id))
+            await self._trades(told, tracked)
 
-    async def _trades(self, tracked: Tracked) -> Told:
-        return await self.inquiry.trades_of(tracked) if tracked.is_lacking else Told()
+    async def _trades(self, told: Told, tracked: Tracked) -> None:
+        if tracked.is_lacking:
+            await self.inquiry.trades_of(told, tracked)
+
+    @contextmanager
+    def _telling(self) -> Iterator[Told]:
+        """Give a place to gather facts, and tell them whatever comes between: the tracker has them told by now."""
+        told = Told()
+        try:
+            yield told
+        finally:
+            self.tell(told)
 
     async def complete(self) -> bool:
         """Ask for the trades that the venue has and did not tell; return whether none is left."""
-        told = await self.inquiry.orphans()
-        for tracked in self.tracker.lacking:
-            told.add(await self.inquiry.trades_of(tracked))
-        self.tell(told)
+        with self._telling() as told:
+            await self.inquiry.orphans(told)
+            for tracked in self.tracker.lacking:
+                await self.inquiry.trades_of(told, tracked)
         return not self.tracker.lacking
 
     async def report(self) -> AccountReport:
@@ -202,10 +214,15 @@ class VenueAccount:
 
     async def look(self, trigger: Trigger | Literal[""]) -> AccountReport:
         """Return all that the venue knows and the log may not; `trigger` names why it is asked."""
+        told = Told()
         async with self._looking:
-            return await self._look(trigger)
+            try:
+                return await self._look(told, trigger)
+            except BaseException:
+                self.tell(told)  # the tracker has it told by now, so no other look would find it
+                raise
 
-    async def _look(self, trigger: Trigger | Literal[""]) -> AccountReport:
+    async def _look(self, told: Told, trigger: Trigger | Literal[""]) -> AccountReport:
         began = self.venue.clock()
         since = self._looked_at
         before = self._holdings
@@ -213,10 +230,10 @@ class VenueAccount:
         after = self._holdings
         moved = {token for token in before.keys() | after.keys() if before.get(token) != after.get(token)}
         pairs = self.pairs | (self._pairs_of(moved) if not self._is_new else set())
-        told = await self.inquiry.orders(pairs)
-        told.add(await self.inquiry.trades(pairs, since))
+        await self.inquiry.orders(told, pairs)
+        await self.inquiry.trades(told, pairs, since)
         for tracked in self.tracker.lacking:
-            told.add(await self.inquiry.trades_of(tracked))
+            await self.inquiry.trades_of(told, tracked)
         held = await self._positions()
         paid: Sequence[FundingPaid] = ()
         if self.venue.connector.perpetual:
@@ -317,11 +334,15 @@ class VenueAccount:
         return await self.inquiry.positions(self._mode) if self.venue.connector.perpetual else None
 
     def _claimed(self, told: Told) -> list[OrderObserved]:
-        """Return what was observed, with each order that bears an id like ours: only the log knows whose it is."""
+        """Return what was observed, and each observed order that there are facts of.
+
+        Another report of it may be on its way behind this one; and whose an order with an id like ours is, only the log
+        knows.
+        """
         observed = {order.exchange_order_id: order for order in told.observed}
         for order_id, _ in told.orders:
             tracked = self.tracker.known(order_id)
-            if tracked is not None and isinstance(tracked.order, OrderObserved) and tracked.order.client_order_id:
+            if tracked is not None and isinstance(tracked.order, OrderObserved):
                 observed.setdefault(tracked.order.exchange_order_id, tracked.order)
         return list(observed.values())
 
