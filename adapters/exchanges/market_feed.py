@@ -24,7 +24,7 @@ from domain.values import Side
 
 logger = structlog.get_logger()
 
-LEVELS = 200
+LEVELS = 100
 """Of a book, at most so many of the best levels of each side are used."""
 REMEMBERED = 2_000
 """Of a pair, so many trades are known when they come again."""
@@ -39,6 +39,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """An order waits for so long for its pair's book: shorter than a request to a venue may take."""
     quiet: float = 10.0
     """A stream that is silent for so long is not believed any more."""
+    pause: float = 0.1
+    """Between two books of a stream: some venues change theirs a hundred times a second."""
     poll: float = 1.0
     """Between two questions where the venue has no stream."""
     retry: float = 1.0
@@ -107,6 +109,7 @@ class Followed:
         self.seen_at: float | None = None  # of the last good book, on the loop's clock
         self.why = ""
         self.trades: OrderedDict[object, None] = OrderedDict()
+        self.hears_trades = True
 
 
 class MarketFeed:
@@ -259,8 +262,10 @@ class MarketFeed:
         self._say(followed.trading_pair, Away(reason=f"{self._venue} does not show {followed.trading_pair}: {why}"))
 
     def _trades_lost(self, followed: Followed, why: str) -> None:
-        """Note that others' trades are not heard: the book alone fills what rests."""
-        logger.warning("trades_lost", connector=self._venue, pair=followed.trading_pair, why=why)
+        """Note that others' trades are not heard: the book alone fills what rests. Logged once until they are again."""
+        if followed.hears_trades:
+            logger.warning("trades_lost", connector=self._venue, pair=followed.trading_pair, why=why)
+        followed.hears_trades = False
 
     async def _read_books(self, followed: Followed) -> None:
         client, markets = await self._opened()
@@ -272,6 +277,7 @@ class MarketFeed:
             while True:
                 if client.has("watchOrderBook"):
                     watching = watching or asyncio.ensure_future(client.watch("watch_order_book", symbol))
+                    await asyncio.sleep(self._patience.pause)  # what changes meanwhile is in the book that comes
                     await asyncio.wait([watching], timeout=self._patience.quiet)
                 if watching is not None and watching.done():
                     heard, watching = watching, None
@@ -310,6 +316,7 @@ class MarketFeed:
             await asyncio.Event().wait()
         while True:
             raw = await (client.watch("watch_trades", symbol) if streams else client.call("fetch_trades", symbol))
+            followed.hears_trades = True
             trades = [trade for one in raw if (trade := self._trade(followed, one, size)) is not None]
             if trades:
                 self._say(followed.trading_pair, trades)

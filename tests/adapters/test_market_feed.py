@@ -43,7 +43,7 @@ async def test_amounts_of_contracts_become_base():
 
 async def test_a_stream_that_is_silent_is_not_believed(market):
     market.book([[99, 1]], [[101, 1]])
-    async with trading(market, patience=Patience(quiet=0.005, retry=0.001, longest_retry=0.001)) as bench:
+    async with trading(market, patience=Patience(quiet=0.005, pause=0, retry=0.001, longest_retry=0.001)) as bench:
         await bench.place(price="100")
         await until(lambda: ("fetch_order_book", "BTC/USDT") in market.asked)
         assert bench.fills() == []
@@ -60,7 +60,7 @@ async def test_a_stream_that_is_silent_is_not_believed(market):
 )
 async def test_a_book_that_cannot_be_is_none(market, bids, asks):
     market.book([[99, 1]], [[101, 1]])
-    async with trading(market, patience=Patience(quiet=0.005, retry=0.001, longest_retry=0.001)) as bench:
+    async with trading(market, patience=Patience(quiet=0.005, pause=0, retry=0.001, longest_retry=0.001)) as bench:
         await bench.place(price="100")
         market.book(bids, asks)
         await until(lambda: not bench.exchange._market._followed["BTC-USDT"].fresh.is_set())

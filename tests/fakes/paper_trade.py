@@ -18,7 +18,7 @@ from tests.fakes.market import FakeMarket
 
 START = datetime(2026, 11, 22, 9, tzinfo=UTC)
 STARTING = {"USDT": Decimal(100_000), "BTC": Decimal(2)}
-QUICK = Patience(first_book=5, quiet=5, poll=0.001, retry=0.001, longest_retry=0.002, linger=60)
+QUICK = Patience(first_book=5, quiet=5, pause=0, poll=0.001, retry=0.001, longest_retry=0.002, linger=60)
 
 
 def made_paper_trade(

@@ -44,7 +44,7 @@ class Trader:
             sink=self.take,
             clock=lambda: now() + self.ahead,
             urls=venue.urls[connector],
-            patience=Patience(first_book=5, retry=0.01, longest_retry=0.05),
+            patience=Patience(first_book=5, pause=0.01, retry=0.01, longest_retry=0.05),
         )
 
     def take(self, report: AccountReport) -> asyncio.Future[int]:
