@@ -240,6 +240,22 @@ def income(ask: Ask) -> object:
     return paid[: ask.number("limit") or 100]
 
 
+def funding_rate(ask: Ask) -> object:
+    """Return the rates of the funding times of one symbol or of all, oldest first."""
+    pair, since, until = ask.pair_if_any(), ask.number("startTime") or 0, ask.number("endTime")
+    times = {
+        (milliseconds(payment.paid_at), payment.trading_pair): payment.rate
+        for _, payment in ask.floor.ledger.all_funding()
+        if pair in {None, payment.trading_pair}
+    }
+    found = [
+        {"symbol": symbol_of(each), "fundingRate": digits(rate), "fundingTime": at, "markPrice": ""}
+        for (at, each), rate in sorted(times.items())
+        if since <= at and (until is None or at <= until)
+    ]
+    return found[: ask.number("limit") or 100]
+
+
 def told(order: Order) -> Json:
     """Return an order as futures tell it."""
     return {
@@ -355,6 +371,7 @@ _PRIVATE = (
     Route("GET", "/leverageBracket", leverage_bracket, "settings", signed=True),
     Route("GET", "/income", income, "trades", signed=True),
     Route("GET", "/premiumIndex", binance_market.premium_index),
+    Route("GET", "/fundingRate", funding_rate),
 )
 _LATER = (
     Route("GET", "/balance", balance, "balances", signed=True),

@@ -167,3 +167,7 @@ class Ledger:
     def all_trades(self) -> list[Trade]:
         """Return every trade of every account."""
         return [trade for trades in self._trades.values() for trade in trades]
+
+    def all_funding(self) -> list[tuple[int, FundingPaid]]:
+        """Return every funding payment of every account, with the venue's numbers for them."""
+        return [paid for payments in self._funding.values() for paid in payments]
