@@ -20,6 +20,7 @@ from adapters.exchanges.refusals import decoded
 logger = structlog.get_logger()
 
 TIMEOUT_SECONDS = 10.0
+NO_CONTENT = 204
 
 # What reading an odd answer raises inside of ccxt.
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -79,6 +80,8 @@ def _options(connector: Connector) -> dict[str, Any]:
         "fetchMargins": False,
         "maxRetriesOnFailure": 0,
         "brokerId": None,
+        # Positions are asked for by us; ccxt's own first question for them reads its numbers as floats.
+        "watchPositions": {"fetchPositionsSnapshot": False, "awaitPositionsSnapshot": False},
         **({"fetchMarkets": types} if (types := _market_types(connector)) else {}),
     }
 
@@ -129,7 +132,14 @@ def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
             attempt = ATTEMPT.get(None)
             if attempt is not None:
                 attempt.begin()
-            return await super().fetch(url, method, headers, body)
+            answer = await super().fetch(url, method, headers, body)
+            # ccxt makes an order without any field of a page that a proxy sent instead of the venue's answer.
+            if isinstance(answer, (str, bytes)) and (attempt is None or attempt.status != NO_CONTENT):
+                try:
+                    decoded(answer)
+                except ValueError:
+                    raise errors.BadResponse("the answer cannot be read") from None
+            return answer
 
         def prepare_request_headers(self, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401
             prepared = super().prepare_request_headers(headers)
