@@ -57,6 +57,7 @@ class AccountStream:
             if not has("watchOrders"):
                 tasks.create_task(self._poll())
             tasks.create_task(self._mend())
+            tasks.create_task(self._revive())
             tasks.create_task(self._complete())
             tasks.create_task(self._refresh())
 
@@ -106,6 +107,15 @@ class AccountStream:
             for pause in (SETTLING_SECONDS, SECOND_LOOK_SECONDS):
                 await asyncio.sleep(pause)
                 await self._look()
+
+    async def _revive(self) -> None:
+        """Begin the streams anew when they turn out to be open and silent: some venues end them without a word."""
+        account = self._account
+        while True:
+            await account.deaf.wait()
+            account.deaf.clear()
+            self._log.warning("stream_deaf")
+            await account.client.drop_streams()
 
     async def _look(self) -> None:
         for pause in _pauses():

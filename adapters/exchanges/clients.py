@@ -8,6 +8,7 @@ Every number is a text with the digits of the venue, or a Decimal's digits on th
 import asyncio
 import decimal
 import importlib
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -39,10 +40,14 @@ __all__ = ["NotKnown", "NotSent", "Refused", "Repeated", "Unchanged", "VenueClie
 
 logger = structlog.get_logger()
 
+GOODBYE_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 3 * 24 * 3600.0
 """Binance bans an address for up to three days (Binance Spot docs, "Limits", 2026-03)."""
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_GUESS_SECONDS = 60.0
+
+LOST = re.compile(r"(?i)status unknown|timed? ?out|internal (server )?error|system (error|busy)|unexpected response")
+DUPLICATE = re.compile(r"(?i)duplicate|(already|been) (exists?|used)|not unique")
 
 # HTTP answers that leave open what became of the request, beside all of 500 and above.
 _UNDECIDED = frozenset({408, 425, 499})
@@ -113,14 +118,32 @@ class VenueClient:
         self._check_wait()
         return await self._attempt(method, args, options, Attempt(self.connector.name, self._check_wait), stream=True)
 
+    async def drop_streams(self) -> None:
+        """Close the streams, keys that they were opened with forgotten; who watches one raises, and may watch again."""
+        for kept in self._exchange.options.values():
+            if isinstance(kept, dict) and "listenKey" in kept:
+                kept |= {"listenKey": None, "lastAuthenticatedTime": 0}
+        await self._exchange.close_ws_clients()
+
     async def close(self) -> None:
         """Close the streams and the connections that nobody shares; what waits raises `NotSent` or `Unavailable`."""
         self._closed = True
         session, self._session = self._session, None
         self._exchange.session = None
+        await self._hang_up()
         await self._exchange.close()
         if session is not None:
             await self.connections.close(session)
+
+    async def _hang_up(self) -> None:
+        """Close the streams; a venue that does not say goodbye in time is left."""
+        goodbyes = [asyncio.create_task(stream.close()) for stream in (self._exchange.clients or {}).values()]
+        self._exchange.clients = {}
+        if goodbyes:
+            _, late = await asyncio.wait(goodbyes, timeout=GOODBYE_SECONDS)
+            for goodbye in late:
+                goodbye.cancel()
+            await asyncio.gather(*goodbyes, return_exceptions=True)
 
     async def _attempt(
         self,
@@ -184,10 +207,11 @@ class VenueClient:
         if isinstance(failure, TimeoutError) and attempt.gave_up:
             return NotSent(f"{venue} was not asked: the time in which this could be sent is over")
         said = self._said(failure, attempt)
-        if isinstance(failure, errors.InvalidNonce):
+        clock = isinstance(failure, errors.InvalidNonce) and not isinstance(failure, errors.ChecksumError)
+        if clock:
             self._clock_is_off = "timeDifference" in self._exchange.options
         turned_away = attempt.status in _TURNED_AWAY or (
-            isinstance(failure, errors.DDoSProtection) and 0 < attempt.status < 500  # noqa: PLR2004
+            isinstance(failure, (errors.RateLimitExceeded, errors.DDoSProtection)) and 0 < attempt.status < 500  # noqa: PLR2004
         )
         if turned_away:
             self._note_wait(attempt)
@@ -196,15 +220,20 @@ class VenueClient:
             heard = attempt.status < 500 and attempt.status not in _UNDECIDED  # noqa: PLR2004
             if not heard or not no:
                 return Unavailable(f"{venue} did not say what became of {method}: {said}")
-            if turned_away or isinstance(failure, errors.InvalidNonce):
+            if turned_away or clock:
                 # It did not look at what was asked. An order is placed once, so that is its end.
                 return (Refused if method.startswith("create_") else NotSent)(said)
-            if isinstance(failure, errors.OperationFailed):
-                # Some say by these that they lost sight of the order, with whatever status.
-                lost = isinstance(failure, (errors.BadResponse, errors.RequestTimeout))
-                if attempt.status >= 400 and method.startswith("create_") and not lost:  # noqa: PLR2004
-                    return Refused(said)
-                return Unavailable(f"{venue} could not do {method}: {said}")
+            if (
+                isinstance(failure, errors.ExchangeNotAvailable)
+                and method.startswith("create_")
+                and attempt.status >= 400
+            ):
+                return Refused(said)
+            # Some say in words, with whatever number, that they lost sight of the order.
+            if isinstance(failure, errors.OperationFailed) or (method.startswith("create_") and LOST.search(said)):
+                return Unavailable(f"{venue} did not say what became of {method}: {said}")
+            if method.startswith("create_") and DUPLICATE.search(said):
+                return Repeated(said)
             return self._kind(failure)(said)
         if attempt.may_have_left:
             return Unavailable(f"{venue} did not answer {method}: {said}")

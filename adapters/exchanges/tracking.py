@@ -316,6 +316,21 @@ class Tracker:
             self._by_venue_id.pop(_text(oldest.exchange_order_id), None)
 
 
+def told_at(fact: OrderFact) -> datetime:
+    """Return when a fact happened, on the venue's clock."""
+    match fact:
+        case OrderAccepted():
+            return fact.accepted_at
+        case OrderFilled():
+            return fact.filled_at
+        case OrderCanceled():
+            return fact.canceled_at
+        case OrderExpired():
+            return fact.expired_at
+        case _:
+            return fact.rejected_at
+
+
 def _text(value: object) -> str:
     return "" if value is None else str(value)
 

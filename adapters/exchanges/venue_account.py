@@ -17,7 +17,7 @@ from adapters.exchanges.clients import NotKnown, NotSent, Refused, Repeated, Unc
 from adapters.exchanges.dialects import Arguments
 from adapters.exchanges.inquiry import Inquiry
 from adapters.exchanges.standing import Held, closed, holdings, number
-from adapters.exchanges.tracking import Told, Tracked, Tracker
+from adapters.exchanges.tracking import Told, Tracked, Tracker, told_at
 from adapters.exchanges.venue import Venue
 from commands.ports import AccountMemory
 from domain.errors import Invalid, Unavailable
@@ -36,6 +36,8 @@ BEFORE_A_CRASH = timedelta(minutes=15)
 """So much of what the log saw last is asked for again after a start: a stream may have been dead without a word."""
 OVERLAP = timedelta(minutes=1)
 RECORDED_SECONDS = 10.0
+HEARD_WITHIN = timedelta(seconds=10)
+"""A stream that is alive has told what happened within this time; clocks differ by less."""
 USD = ("USDT", "USDC", "USD")
 
 
@@ -54,6 +56,7 @@ class VenueAccount:
         self.inquiry = Inquiry(self.name, client, venue, self.tracker)
         self.lacking = asyncio.Event()
         self.touched = asyncio.Event()
+        self.deaf = asyncio.Event()  # the streams are open, and did not tell what happened
         self._looking = asyncio.Lock()
         self._is_new = memory.balances is None
         self._pairs = set(memory.pairs)
@@ -239,6 +242,8 @@ class VenueAccount:
         if self.venue.connector.perpetual:
             paid = await self.inquiry.funding(pairs, since, self._held)
         self._looked_at, self._is_new = began - OVERLAP, False
+        if trigger == "schedule" and any(told_at(fact) < began - HEARD_WITHIN for _, fact in told.orders):
+            self.deaf.set()
         if self.tracker.lacking:
             self.lacking.set()
         owned_at = began
