@@ -29,11 +29,15 @@ class Attempt:
     `status`, `headers` and `body` are those of the last answer, `status` 0 while there is none.
     """
 
-    def __init__(self, venue: str, check: Callable[[], None], deadline: float | None = None) -> None:
+    def __init__(
+        self, venue: str, check: Callable[[], None], deadline: float | None = None, *, is_order: bool = False
+    ) -> None:
         """Begin with nothing sent; nothing leaves after `deadline` (`time.monotonic()`).
 
-        `check` raises `NotSent` while nothing is to be sent to the venue at all.
+        `check` raises `NotSent` while nothing is to be sent to the venue at all. What `is_order` (or takes one back)
+        waits for its turn behind its like alone.
         """
+        self.is_order = is_order
         self._venue = venue
         self._check = check
         self._deadline = deadline

@@ -126,6 +126,16 @@ def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
 
         on_json_response = staticmethod(decoded)
 
+        def init_throttler(self, cost: float | None = None) -> None:
+            super().init_throttler(cost)
+            self.orders_throttler = type(self.throttler)(self.tokenBucket, self.asyncio_loop)
+
+        async def throttle(self, cost: float | None = None) -> None:
+            """Wait for the turn of a request. Venues count orders apart, so none waits behind our questions."""
+            attempt = ATTEMPT.get(None)
+            is_order = attempt is not None and attempt.is_order
+            await (self.orders_throttler if is_order else self.throttler)(cost)
+
         async def fetch(
             self, url: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: object = None
         ) -> Any:  # noqa: ANN401
