@@ -46,8 +46,11 @@ LONGEST_WAIT_SECONDS = 3 * 24 * 3600.0
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_GUESS_SECONDS = 60.0
 
-LOST = re.compile(r"(?i)status unknown|timed? ?out|internal (server )?error|system (error|busy)|unexpected response")
-DUPLICATE = re.compile(r"(?i)duplicate|(already|been) (exists?|used)|not unique")
+_LOST = re.compile(r"(?i)status unknown|timed? ?out|internal (server )?error|system (error|busy)|unexpected response")
+_REPEATED = re.compile(r"(?i)duplicate|(already|been) (exists?|used)|not unique")
+
+CLIENT_ERROR = 400
+SERVER_ERROR = 500
 
 # HTTP answers that leave open what became of the request, beside all of 500 and above.
 _UNDECIDED = frozenset({408, 425, 499})
@@ -111,7 +114,9 @@ class VenueClient:
         self._check_wait()
         if self._clock_is_off:
             await self._set_clock()
-        return await self._attempt(method, args, options, Attempt(self.connector.name, self._check_wait, deadline))
+        is_order = method.startswith(("create_order", "cancel_order"))
+        attempt = Attempt(self.connector.name, self._check_wait, deadline, is_order=is_order)
+        return await self._attempt(method, args, options, attempt)
 
     async def watch(self, method: str, *args: object, **options: object) -> Any:  # noqa: ANN401
         """Wait for what a `watch_*` method of ccxt brings next. Raises as `call`."""
@@ -177,7 +182,7 @@ class VenueClient:
         finally:
             ATTEMPT.reset(token)
         # Outside of the handler, so that the error is no context of ours: ccxt's texts hold URLs with signatures.
-        if stream and isinstance(failure, self._errors.ExchangeError) and attempt.status < 500:  # noqa: PLR2004
+        if stream and isinstance(failure, self._errors.ExchangeError) and attempt.status < SERVER_ERROR:
             # What a venue says on a stream is no answer to a request.
             raise self._kind(failure)(self._said(failure, attempt))
         raise self._translated(failure, method, attempt)
@@ -207,34 +212,8 @@ class VenueClient:
         if isinstance(failure, TimeoutError) and attempt.gave_up:
             return NotSent(f"{venue} was not asked: the time in which this could be sent is over")
         said = self._said(failure, attempt)
-        clock = isinstance(failure, errors.InvalidNonce) and not isinstance(failure, errors.ChecksumError)
-        if clock:
-            self._clock_is_off = "timeDifference" in self._exchange.options
-        turned_away = attempt.status in _TURNED_AWAY or (
-            isinstance(failure, (errors.RateLimitExceeded, errors.DDoSProtection)) and 0 < attempt.status < 500  # noqa: PLR2004
-        )
-        if turned_away:
-            self._note_wait(attempt)
-        no = isinstance(failure, (errors.ExchangeError, errors.OperationFailed))
         if attempt.status:
-            heard = attempt.status < 500 and attempt.status not in _UNDECIDED  # noqa: PLR2004
-            if not heard or not no:
-                return Unavailable(f"{venue} did not say what became of {method}: {said}")
-            if turned_away or clock:
-                # It did not look at what was asked. An order is placed once, so that is its end.
-                return (Refused if method.startswith("create_") else NotSent)(said)
-            if (
-                isinstance(failure, errors.ExchangeNotAvailable)
-                and method.startswith("create_")
-                and attempt.status >= 400
-            ):
-                return Refused(said)
-            # Some say in words, with whatever number, that they lost sight of the order.
-            if isinstance(failure, errors.OperationFailed) or (method.startswith("create_") and LOST.search(said)):
-                return Unavailable(f"{venue} did not say what became of {method}: {said}")
-            if method.startswith("create_") and DUPLICATE.search(said):
-                return Repeated(said)
-            return self._kind(failure)(said)
+            return self._answered(failure, method, attempt, said)
         if attempt.may_have_left:
             return Unavailable(f"{venue} did not answer {method}: {said}")
         if isinstance(failure, errors.ExchangeError) and not isinstance(failure, errors.ExchangeClosedByUser):
@@ -243,6 +222,35 @@ class VenueClient:
             # Nothing was asked and nothing answered: a fault of ours, or of ccxt, that has to be seen.
             raise failure
         return NotSent(f"{venue} could not be reached: {said}")
+
+    def _answered(self, failure: BaseException, method: str, attempt: Attempt, said: str) -> DomainError:
+        """Return what an answer says. Only where the venue surely read the request and turned it down is it a no."""
+        errors, status = self._errors, attempt.status
+        places = method.startswith("create_")
+        unclear = Unavailable(f"{self.connector.name} did not say what became of {method}: {said}")
+        clock = isinstance(failure, errors.InvalidNonce) and not isinstance(failure, errors.ChecksumError)
+        if clock:
+            self._clock_is_off = "timeDifference" in self._exchange.options
+        hurried = isinstance(failure, (errors.RateLimitExceeded, errors.DDoSProtection)) and status < SERVER_ERROR
+        if hurried or status in _TURNED_AWAY:
+            self._note_wait(attempt)
+        elif status >= SERVER_ERROR or status in _UNDECIDED or not isinstance(failure, errors.BaseError):
+            return unclear
+        if hurried or clock or status in _TURNED_AWAY:
+            # It did not look at what was asked. An order is sent once, so that is its end; all else may be asked again.
+            return (Refused if places else NotSent)(said)
+        if isinstance(failure, errors.ExchangeNotAvailable):
+            return Refused(said) if places and status >= CLIENT_ERROR else unclear
+        if isinstance(failure, errors.OperationFailed):
+            return unclear
+        kind = self._kind(failure)
+        if places and kind is Refused:
+            # Not every venue has a number of its own for these.
+            if _LOST.search(said):
+                return unclear
+            if _REPEATED.search(said):
+                return Repeated(said)
+        return kind(said)
 
     def _kind(self, failure: BaseException) -> type[Refused]:
         errors = self._errors
