@@ -1,7 +1,7 @@
 """What commands need of the outside. Adapters fill these; tests fill them with fakes that pass the same suites."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -249,8 +249,11 @@ class Exchange(Protocol):
 class Venues(Protocol):
     """The connectors that this server can trade on, and which account is connected to which."""
 
-    def admit(self, account: str) -> None:
-        """Know an account from now on, connected to nothing yet; one that is known stays as it is."""
+    def admit(self, account: str, connectors: Iterable[str] = ()) -> None:
+        """Know an account from now on, connected to nothing yet; one that is known stays as it is.
+
+        What it has credentials for, `connectors`, is unavailable until it is connected.
+        """
         ...
 
     def accounts(self) -> Mapping[str, frozenset[str]]:

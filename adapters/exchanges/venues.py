@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -41,9 +41,12 @@ class ConnectedVenues:
         self._refused: dict[tuple[str, str], DomainError] = {}  # why an account is not connected, though it has keys
         self._turns: dict[tuple[str, str], asyncio.Lock] = {}
 
-    def admit(self, account: str) -> None:
-        """Know an account."""
-        self._accounts.setdefault(account, {})
+    def admit(self, account: str, connectors: Iterable[str] = ()) -> None:
+        """Know an account, and that it has credentials for connectors."""
+        connected = self._accounts.setdefault(account, {})
+        for name in connectors:
+            if name not in connected:
+                self._refused.setdefault((account, name), Unavailable("it is not connected yet"))
 
     def accounts(self) -> Mapping[str, frozenset[str]]:
         """Return account → connectors connected now."""
@@ -110,8 +113,13 @@ class ConnectedVenues:
         self.admit(account)
         async with self._turn(account, connector):
             exchange = self.exchange(connector)
-            credentials = await self._vault.read(account, connector)
+            try:
+                credentials = await self._vault.read(account, connector)
+            except DomainError as reason:
+                self._refused[account, connector] = reason
+                raise
             if credentials is None:
+                self._refused.pop((account, connector), None)
                 raise Invalid(f"Account '{account}' has no credentials for connector '{connector}'")
             connected = self._accounts.get(account, {})
             digest = hashlib.sha256(msgspec.json.encode(credentials, order="deterministic")).digest()
@@ -134,7 +142,7 @@ class ConnectedVenues:
 
     async def disconnect(self, account: str, connector: str | None = None) -> None:
         """Disconnect an account from a connector, or from all and forget the account."""
-        known = {name for owner, name in self._turns if owner == account}
+        known = {name for owner, name in (*self._turns, *self._refused) if owner == account}
         for name in [connector] if connector is not None else sorted(known):
             async with self._turn(account, name):
                 self._refused.pop((account, name), None)

@@ -60,18 +60,22 @@ async def _account(ports: Ports, name: str) -> Account:
 
 async def _connect(ports: Ports, name: str, account: Account, wanted: Callable[[str], bool]) -> list[str]:
     """Connect an account to what it has credentials for; return the connectors that it was connected to now."""
-    ports.venues.admit(name)
+    ports.venues.admit(name, account.connectors)
     connected = ports.venues.accounts()[name]
-    made = []
-    for connector in account.connectors:
+
+    async def connect(connector: str) -> list[str]:
         try:
-            if connector not in connected and wanted(connector):
-                await ports.venues.connect(name, connector)
-                made.append(connector)
+            if connector in connected or not wanted(connector):
+                return []
+            await ports.venues.connect(name, connector)
         except DomainError as reason:
             # One venue that is away must not keep the others from starting; it is tried again by the schedule.
             logger.warning("connector_unavailable", account=name, connector=connector, why=reason.message)
-    return made
+            return []
+        return [connector]
+
+    made = await abreast(CONNECTED_AT_ONCE, [partial(connect, connector) for connector in account.connectors])
+    return [connector for each in made for connector in each]
 
 
 async def _follow(recorded: Recorded, ports: Ports) -> None:

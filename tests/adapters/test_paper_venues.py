@@ -150,6 +150,26 @@ async def test_a_connection_that_fails_is_not_there_and_can_be_tried_again(regis
     await registry.run_spawned()
 
 
+async def test_what_an_account_has_credentials_for_is_unavailable_until_it_is_connected(registry, venues):
+    venues.admit("main", ["paper"])
+    with pytest.raises(Unavailable, match="Account 'main' is not connected to paper: it is not connected yet"):
+        venues.connected("main", "paper")
+    with pytest.raises(Invalid, match="has no credentials"):
+        await venues.connect("main", "paper")
+    with pytest.raises(Invalid, match="has no credentials"):
+        venues.connected("main", "paper")
+    venues.admit("main", ["paper"])
+    await registry.vault.store("main", "paper", {})
+    await venues.connect("main", "paper")
+    assert venues.connected("main", "paper") is venues.exchange("paper")
+    venues.admit("main", ["okx"])
+    await venues.disconnect("main")
+    venues.admit("main")
+    with pytest.raises(Invalid, match="has no credentials"):
+        venues.connected("main", "okx")
+    await registry.run_spawned()
+
+
 async def test_an_account_leaves_one_connector_or_all(registry, venues):
     for connector in ("paper", "paper_perpetual"):
         await registry.vault.store("main", connector, {})

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -152,7 +152,7 @@ class FakeVenues:
         self._vault = vault
         self._accounts: dict[str, set[str]] = {}
 
-    def admit(self, account: str) -> None:
+    def admit(self, account: str, connectors: Iterable[str] = ()) -> None:
         self._accounts.setdefault(account, set())
 
     def accounts(self) -> Mapping[str, frozenset[str]]:
