@@ -10,6 +10,7 @@ What is done follows from the seed; when it is done also depends on the machine,
 import argparse
 import asyncio
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -41,6 +42,8 @@ _MOVES_SECONDS = 0.1
 _STEP, _FURTHEST = Decimal("0.002"), Decimal("0.03")
 _FOREIGN, _FUNDING = 0.1, 0.005
 _CALM_SECONDS = 90.0
+_ROUND_SECONDS = 8.0
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -51,6 +54,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     happened: Counter[str] = msgspec.field(default_factory=Counter)
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     finals: Counter[str] = msgspec.field(default_factory=Counter)
+    failed: Counter[str] = msgspec.field(default_factory=Counter)
     found: Counter[str] = msgspec.field(default_factory=Counter)
     seconds: dict[str, float] = {}
     differences: Sequence[str] = ()
@@ -96,8 +100,12 @@ class Storm:
 
     async def _kill_again_and_again(self) -> None:
         for number in range(1, self._kills + 1):
-            await self.traders.placed(self._orders * number // (self._kills + 1))
-            await asyncio.sleep(self._when.uniform(0, 0.3))
+            try:
+                async with asyncio.timeout(_ROUND_SECONDS):
+                    await self.traders.placed(self._orders * number // (self._kills + 1))
+                    await asyncio.sleep(self._when.uniform(0, 2))
+            except TimeoutError:
+                self.outcome.happened["kills before the venue took the round's orders"] += 1
             await self._restart()
 
     async def _restart(self) -> None:
@@ -153,6 +161,7 @@ class Storm:
         outcome.happened.update({f"requests repeated: {why}": n for why, n in self.traders.sent_again.items()})
         outcome.refused = self.traders.refused
         outcome.finals = finals(log)
+        outcome.failed = Counter(_NUMBER.sub("#", event.reason) for event in log.of(OrderFailed))
         outcome.found = Counter(f"{found.kind} differed" for found in log.of(DifferenceFound))
         outcome.found["comparisons"] = len(log.of(AccountReconciled))
         outcome.found["outcomes unknown at first"] = len(log.of(OrderOutcomeUnknown))
@@ -190,6 +199,7 @@ def table(outcome: Outcome) -> str:
         "levers pulled": outcome.pulled,
         "refused": outcome.refused,
         "orders at the end": outcome.finals,
+        "why orders failed": outcome.failed,
         "found on the way": outcome.found,
         "seconds": {name: round(taken, 1) for name, taken in outcome.seconds.items()},
     }
