@@ -6,6 +6,7 @@ had time to be there again, and once more a little later, for what happened whil
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import structlog
@@ -17,6 +18,8 @@ from domain.errors import DomainError, Unavailable
 logger = structlog.get_logger()
 
 POLL_SECONDS = 5.0
+REFUSED_POLLS = 60
+"""So often a venue is asked instead, until a stream that it refused is tried again."""
 SETTLING_SECONDS = 1.0
 SECOND_LOOK_SECONDS = 5.0
 TRADES_FOLLOW_SECONDS = 0.3
@@ -62,7 +65,7 @@ class AccountStream:
             tasks.create_task(self._refresh())
 
     async def _follow(self, method: str, take: Take) -> None:
-        """Take in one stream, for ever; a venue that cannot stream this is asked instead."""
+        """Take in one stream, for ever; a venue that refuses to stream this is asked instead for a while."""
         pauses = _pauses()
         while True:
             try:
@@ -73,7 +76,7 @@ class AccountStream:
                 await asyncio.sleep(LONGEST_PAUSE)
             except Refused as refusal:
                 self._log.warning("stream_refused", stream=method, why=refusal.message)
-                await self._poll()
+                await self._poll(REFUSED_POLLS)
             except Unavailable as reason:
                 self._log.warning("stream_cut", stream=method, why=reason.message)
                 self._cut.set()
@@ -91,8 +94,9 @@ class AccountStream:
             logger.exception("message_not_understood", stream=method, account=self._account.name)
             self._cut.set()
 
-    async def _poll(self) -> None:
-        while True:
+    async def _poll(self, times: int | None = None) -> None:
+        """Ask instead of listening, for ever or so many times."""
+        for _ in count() if times is None else range(times):
             await asyncio.sleep(POLL_SECONDS)
             try:
                 await self._account.venue.sink(await self._account.look(""))
