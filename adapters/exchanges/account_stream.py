@@ -6,6 +6,7 @@ had time to be there again, and once more a little later, for what happened whil
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -136,15 +137,18 @@ class AccountStream:
         account = self._account
         while True:
             await account.lacking.wait()
-            account.lacking.clear()
-            await asyncio.sleep(TRADES_FOLLOW_SECONDS)
             for pause in _pauses():
+                await asyncio.sleep(TRADES_FOLLOW_SECONDS)
                 try:
-                    if await account.complete():
-                        break
+                    is_done = await account.complete()
                 except DomainError as reason:
                     self._log.warning("trades_not_asked", why=reason.message)
-                await asyncio.sleep(pause)
+                    is_done = False
+                account.lacking.clear()  # what became lacking meanwhile is not done
+                if is_done:
+                    break
+                with suppress(TimeoutError):  # an order that becomes lacking now does not wait for the others
+                    await asyncio.wait_for(account.lacking.wait(), pause)
 
     async def _refresh(self) -> None:
         """Ask for balances and positions after whatever may have changed them."""
