@@ -19,7 +19,7 @@ from adapters.exchanges.venue import Venue
 from adapters.exchanges.venue_account import USD, VenueAccount
 from commands.ports import AccountMemory, Clock, Sink
 from domain.connectors import TradingRule
-from domain.errors import DomainError, Unavailable
+from domain.errors import DomainError, Invalid, Unavailable
 from domain.orders import OrderPlaced
 from domain.reports import AccountReport
 from domain.values import OrderType, PositionMode
@@ -86,6 +86,7 @@ class CcxtExchange:
         Raises `Invalid` in the venue's words for wrong credentials, `Unavailable` when it does not answer.
         """
         await self._running.wait()
+        await self.disconnect(memory.account)
         account = VenueAccount(memory, await self._client(credentials), self._venue)
         self._accounts[memory.account] = account
         try:
@@ -131,11 +132,17 @@ class CcxtExchange:
 
     async def set_leverage(self, account: str, trading_pair: str, leverage: int) -> None:
         """Set the leverage. Raises `Invalid` in the venue's words, `Unavailable`."""
+        self._check_perpetual()
         await self._account(account).set_leverage(trading_pair, leverage)
 
     async def set_mode(self, account: str, mode: PositionMode) -> None:
         """Set the position mode. Raises as `set_leverage`."""
+        self._check_perpetual()
         await self._account(account).set_mode(mode)
+
+    def _check_perpetual(self) -> None:
+        if not self.perpetual:
+            raise Invalid(f"Connector '{self.name}' is not a perpetual connector")
 
     def _account(self, name: str) -> VenueAccount:
         account = self._accounts.get(name)

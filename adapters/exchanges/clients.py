@@ -135,10 +135,13 @@ class VenueClient:
         self._closed = True
         session, self._session = self._session, None
         self._exchange.session = None
-        await self._hang_up()
-        await self._exchange.close()
-        if session is not None:
-            await self.connections.close(session)
+        try:
+            await self._exchange.retire()
+            await self._hang_up()
+            await self._exchange.close()
+        finally:
+            if session is not None:
+                await self.connections.close(session)
 
     async def _hang_up(self) -> None:
         """Close the streams; a venue that does not say goodbye in time is left."""

@@ -4,10 +4,11 @@ Each keeps the digits of numbers, tells every answer to the running attempt, sen
 names no broker, and does nothing on the user's behalf that nobody asked for.
 """
 
+import asyncio
 import functools
 import importlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -54,6 +55,7 @@ def exchange(connector: Connector, config: Mapping[str, Any], urls: Mapping[str,
         }
     )
     made.own_session = False
+    made.dialing = set()
     for method in connector.muted:
         setattr(made, method, _nothing)
     if connector.wallet_from_key and made.privateKey:
@@ -104,6 +106,34 @@ async def _nothing(*_: object, **__: object) -> bool:
     return True
 
 
+class _Retiring:
+    """What ccxt runs beside its callers ends with the exchange object: nobody would close what it opens later."""
+
+    id: str
+    dialing: set[asyncio.Task[None]]
+    is_retired = False
+
+    def open(self, *how: object) -> None:
+        """Be ready to ask. Raises ccxt's `ExchangeClosedByUser` after the end."""
+        if self.is_retired:
+            raise importlib.import_module("ccxt.base.errors").ExchangeClosedByUser(f"{self.id} is closed")
+        super().open(*how)  # type: ignore[misc]
+
+    def dial(self, connect: Callable[..., Coroutine[Any, Any, None]], *how: object) -> asyncio.Task[None]:
+        """Begin to open a stream's socket; it is known until it stands."""
+        task = asyncio.get_running_loop().create_task(connect(*how))
+        self.dialing.add(task)
+        task.add_done_callback(self.dialing.discard)
+        return task
+
+    async def retire(self) -> None:
+        """Open nothing any more, and give up the sockets that do not stand yet."""
+        self.is_retired = True
+        dialing = {task for task in self.dialing if task.cancel()}
+        if dialing:
+            await asyncio.wait(dialing)
+
+
 @functools.cache
 def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
     """Return ccxt's class of an exchange with the wire in our hands."""
@@ -121,7 +151,7 @@ def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
             logger.warning("stream_message_unreadable", exchange=exchange_id, error=type(error).__name__)
             client.on_error(errors.NetworkError(f"a message could not be read: {type(error).__name__}"))
 
-    class Guarded(original):  # type: ignore[misc]
+    class Guarded(_Retiring, original):  # type: ignore[misc]
         """The exchange, with exact numbers, without brokers, and with each answer noted in the running attempt."""
 
         on_json_response = staticmethod(decoded)
@@ -169,6 +199,7 @@ def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
             client = super().client(url)
             if is_new:
                 client.handle_text_or_binary_message = functools.partial(handle, client)
+                client.open = functools.partial(self.dial, client.open)
             return client
 
     # ccxt looks for its endpoints' methods and for its parents by the name of the class.

@@ -206,7 +206,7 @@ class Inquiry:
             return ZERO
         at = int(raw["timestamp"])
         try:
-            rates = await self._ask("fetch_funding_rate_history", symbol, at - 60_000, 2)
+            rates = await self._ask("fetch_funding_rate_history", symbol, at - 60_000)
         except Refused as refusal:  # the payment is a fact, whatever the rate was
             logger.warning("rate_not_told", connector=self._venue.connector.name, symbol=symbol, why=refusal.message)
             return ZERO

@@ -93,12 +93,16 @@ def closed(before: Held, now: Held, at: datetime) -> list[PositionObserved]:
 
 
 def funding(raw: Raw, *, pair: str, held: Held, rate: Decimal, account: str, connector: str) -> FundingPaid:
-    """Return one funding payment. The position is the one that is held now: venues do not say which one it was."""
+    """Return one funding payment. The position is the one that is held now: venues do not say which one it was.
+
+    Its side is LONG or SHORT in one-way mode, too, BOTH where nothing is held any more.
+    """
     side, position = next(
         ((side, position) for (held_pair, side), position in held.items() if held_pair == pair),
         (PositionSide.BOTH, None),
     )
-    paid_at = time(raw["timestamp"])
+    if side is PositionSide.BOTH and position is not None:
+        side = PositionSide.LONG if position.amount > ZERO else PositionSide.SHORT
     return FundingPaid(
         account=account,
         connector=connector,
@@ -109,7 +113,7 @@ def funding(raw: Raw, *, pair: str, held: Held, rate: Decimal, account: str, con
         currency=str(raw.get("code") or pair.partition("-")[2]),
         position_size=ZERO if position is None else abs(position.amount),
         position_side=side,
-        paid_at=paid_at,
+        paid_at=time(raw["timestamp"]),
     )
 
 

@@ -280,8 +280,12 @@ class VenueAccount:
 
     async def set_mode(self, mode: PositionMode) -> None:
         """Set the position mode. Raises as `set_leverage`."""
-        with suppress(Unchanged):
+        try:
             await self.client.call("set_position_mode", mode is PositionMode.HEDGE)
+        except Refused as refusal:
+            # Some venues refuse what is so already, each in other words.
+            if not isinstance(refusal, Unchanged) and await self.inquiry.mode() is not mode:
+                raise
         self._mode = mode
 
     def take_orders(self, raws: Iterable[Mapping[str, Any]]) -> None:

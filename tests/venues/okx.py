@@ -32,6 +32,7 @@ PUBLIC: Mapping[str, Callable[[Venue, Args], web.Response]] = {
     "public/instruments": okx_market.instruments,
     "public/mark-price": okx_market.mark_price,
     "public/funding-rate": okx_market.funding_rate,
+    "public/funding-rate-history": okx_market.funding_rates,
     "market/books": okx_market.books,
     "market/ticker": okx_market.ticker,
     "market/tickers": okx_market.tickers,

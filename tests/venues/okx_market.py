@@ -100,6 +100,25 @@ def funding_rate(venue: Venue, args: Args) -> web.Response:
     return answer([funding_row(venue, instrument)])
 
 
+def funding_rates(venue: Venue, args: Args) -> web.Response:
+    """Return the rates of a swap's funding times, newest first."""
+    instrument = instrument_of(args, venue.instruments)
+    times = {
+        payment.paid_at: payment.rate
+        for _, payment in venue.ledger.all_funding()
+        if payment.trading_pair == instrument.trading_pair
+    }
+    newest = sorted(((millis(at), rate) for at, rate in times.items()), reverse=True)
+    before = args.get("before", "0")
+    rows = [
+        {"instType": "SWAP", "instId": instrument.id, "fundingRate": text(rate), "realizedRate": text(rate),
+         "fundingTime": at, "method": "current_period"}
+        for at, rate in newest
+        if int(at) > int(before)
+    ]  # fmt: skip
+    return answer(rows[: int(args.get("limit", "100"))])
+
+
 def book_row(venue: Venue, instrument: Instrument, levels: int) -> Row:
     """Return a book: price, size, nothing, number of orders, best first."""
     bids, asks = venue.desk(instrument).depth(instrument.trading_pair, levels)
