@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from domain.portfolio import Holding
 from domain.positions import FundingPaid, PositionObserved
-from domain.values import ONE, ZERO, PositionMode, PositionSide
+from domain.values import ZERO, PositionMode, PositionSide
 
 Raw = Mapping[str, Any]
 """One of ccxt's unified structures."""
@@ -66,10 +66,20 @@ def positions(
             entry_price=number(raw.get("entryPrice")),
             mark_price=number(raw.get("markPrice") or raw.get("entryPrice")),
             unrealized_pnl=number(raw.get("unrealizedPnl")),
-            leverage=max(int(number(raw.get("leverage"), ONE)), 1),
+            leverage=_leverage(raw),
             observed_at=at,
         )
     return found
+
+
+def _leverage(raw: Raw) -> int:
+    """Return the leverage of a position; where the venue does not name it any more (Binance), its margin tells."""
+    named = number(raw.get("leverage"))
+    if named:
+        return max(int(named), 1)
+    # ccxt's own margin counts that of open orders in.
+    margin = number((raw.get("info") or {}).get("positionInitialMargin") or raw.get("initialMargin"))
+    return max(round(abs(number(raw.get("notional"))) / margin), 1) if margin else 1
 
 
 def closed(before: Held, now: Held, at: datetime) -> list[PositionObserved]:
