@@ -1,37 +1,78 @@
 """The README is a promise: what it says to type is typed here, line by line."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from tests.contract.serving import Nectar
+from tests.contract.serving import Nectar, until
+from tests.contract.venues import COMMAND, running
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str, server: Nectar) -> list[str]:
-    found = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    return [block.replace("http://127.0.0.1:8000", server.url) for block in found]
+def blocks(section: str, *languages: str) -> list[tuple[str, str]]:
+    """Return the language and the text of the blocks of a section, in their order."""
+    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## )", README, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [(language, block) for language, block in found if language in languages]
+
+
+def typed(language: str, block: str, server: Nectar, environment: dict[str, str] | None = None) -> str:
+    """Return what a block prints when it is typed; it must not fail."""
+    text = block.replace("http://127.0.0.1:8000", server.url)
+    command = ["bash", "-euo", "pipefail", "-c", text] if language == "bash" else [sys.executable, "-c", text]
+    environment = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_the_quickstart_does_what_it_says(servers: Callable[..., Nectar]) -> None:
     server = servers()
-    answers = []
-    for block in blocks("bash", server):
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", block], capture_output=True, text=True, check=True)
-        answers.append(json.loads(done.stdout))
-    order, state, events = answers
+    order, state, events = (json.loads(typed(*block, server)) for block in blocks("Trade", "bash"))
     assert (order["status"], order["state"]) == ("submitted", "filled")
     held = {token["token"]: token["units"] for token in state["master_account"]["paper"]}
     assert held["BTC"] == 2.01
     assert held["USDT"] < 100_000
     assert {event["type"] for event in events["data"]} >= {"OrderPlaced", "OrderAccepted", "OrderFilled"}
 
-    (program,) = blocks("python", server)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    resting, worth = done.stdout.splitlines()
+    (program,) = blocks("Trade", "python")
+    resting, worth = typed(*program, server).splitlines()
     assert "'trading_pair': 'ETH-USDT'" in resting
     assert float(worth.removeprefix("worth: ")) > 100_000
+
+
+def test_real_exchanges_are_traded_on_as_it_says(servers: Callable[..., Nectar], tmp_path: Path) -> None:
+    section = "Trade on a real exchange"
+    assert [block.strip() for _, block in blocks(section, "sh")] == [COMMAND, "VENUE_URLS=venue_urls.json make run"]
+    with running(tmp_path, fixed=False) as venue:
+        server = servers(VENUE_URLS=str(venue.urls))
+        (keys,) = venue.keys
+        environment = {"API_KEY": keys.api_key, "API_SECRET": keys.secret}
+        printed = []
+        for language, block in blocks(section, "bash", "python"):
+            printed.append(typed(language, block, server, environment))
+            if len(printed) == 2:
+                environment["ORDER_ID"] = json.loads(printed[1])["order_id"]
+        program, answers = printed.pop(4), [json.loads(text) for text in printed]
+        added, order, active, canceled, found, on_paper, traded = answers
+        assert added == on_paper == {"message": "Connector credentials added successfully."}
+        assert (order["status"], order["state"]) == ("submitted", "accepted")
+        assert [item["order_id"] for item in active["data"]] == [order["order_id"]]
+        assert order["order_id"] in canceled["message"]
+        assert "'leverage': 5" in program
+        assert {run["connector_name"] for run in found["data"]} <= {"binance", "binance_perpetual"}
+        assert traded["state"] == "filled"
+        with server.client() as client:
+
+            def status() -> dict[str, Any]:
+                page = client.post("/trading/orders/search", json={}).raise_for_status().json()["data"]
+                return {item["connector_name"]: item["status"] for item in page if item["trade_type"] == "BUY"}
+
+            ended = {"binance": "CANCELLED", "binance_perpetual": "FILLED", "binance_paper_trade": "FILLED"}
+            until(lambda: status() == ended)
