@@ -54,6 +54,7 @@ SERVER_ERROR = 500
 
 # HTTP answers that leave open what became of the request, beside all of 500 and above.
 _UNDECIDED = frozenset({408, 425, 499})
+_BANNED = 418
 _TURNED_AWAY = frozenset({418, 429})
 
 
@@ -198,7 +199,7 @@ class VenueClient:
             self._exchange.session = self._session
 
     def _check_wait(self) -> None:
-        left = self._wait_until - time.monotonic()
+        left = max(self._wait_until, self.connections.wait_until) - time.monotonic()
         if left > 0:
             raise NotSent(f"{self.connector.name} was not asked: it told us to wait for another {left:.1f} s")
 
@@ -283,6 +284,8 @@ class VenueClient:
         wait = _told_wait(attempt.headers)
         wait = min(guess if wait is None else wait, LONGEST_WAIT_SECONDS)
         self._wait_until = max(self._wait_until, time.monotonic() + wait)
+        if attempt.status == _BANNED:  # the address, so that it holds for whoever asks from here
+            self.connections.wait_until = max(self.connections.wait_until, self._wait_until)
         logger.warning("venue_says_wait", connector=self.connector.name, status=attempt.status, seconds=wait)
 
 

@@ -114,7 +114,11 @@ class Connections:
     """The connections of one venue, for all clients that share them; closed with the last of these."""
 
     def __init__(self) -> None:
-        """Begin with no connection and no client."""
+        """Begin with no connection and no client.
+
+        Until `wait_until` (`time.monotonic()`) the venue bans this address.
+        """
+        self.wait_until = 0.0
         self._users = 0
         self._connector: _Connector | None = None
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 import structlog
 
 from adapters.exchanges.clients import NotKnown, Refused, VenueClient, WrongKeys
+from adapters.exchanges.readings import untold
 from adapters.exchanges.standing import Held, Raw, funding, holdings, milliseconds, number, positions
 from adapters.exchanges.tracking import Told, Tracked, Tracker
 from adapters.exchanges.venue import Venue
@@ -149,6 +150,12 @@ class Inquiry:
             for raw in await self._pages("fetch_my_trades", symbol, since):
                 if str(raw.get("order")) == tracked.exchange_order_id:
                     told.add(self._tracker.take_trade(raw, settled=True))
+        elif tracked.is_lacking and not self._by_order:
+            found = await self.find(tracked)
+            if found is not None:
+                told.add(self._tracker.take_order(found, order_id=tracked.order_id))
+                traded = tracked.traded / self._venue.contract_size(tracked.trading_pair)
+                told.add(self._tracker.take_trade(untold(found, traded), settled=True))
 
     async def _order_trades(self, symbol: str, tracked: Tracked) -> Sequence[Raw]:
         """Return the trades of an order by a question for them, none where the venue has no such question."""

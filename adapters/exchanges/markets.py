@@ -126,7 +126,7 @@ def _market(market: Mapping[str, Any], connector: Connector, mode: int) -> Marke
         contract_size=plain(size),
         active=market.get("active") is not False,
         rule=TradingRule(
-            trading_pair=f"{market['base']}-{market['quote']}",
+            trading_pair=f"{market['base']}-{connector.quotes.get(market['quote'], market['quote'])}",
             min_order_size=plain(max(smallest, step) * size),
             # The largest size depends on the type of the order and on the account: the venue says where it is.
             min_price_increment=plain(tick),

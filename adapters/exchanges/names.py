@@ -43,6 +43,7 @@ class Connector(msgspec.Struct, frozen=True, kw_only=True):
     muted: tuple[str, ...] = ()  # methods that ccxt runs by itself on the user's behalf and that are not to run
     prepare: tuple[str, ...] = ()  # methods that ccxt runs with an account's keys when it loads markets for them alone
     wallet_from_key: bool = False  # walletAddress is the address of privateKey, which ccxt computes
+    quotes: Mapping[str, str] = {}  # ccxt's quote → Hummingbot's word for it in trading pairs
     sandbox: bool = False  # ccxt's `set_sandbox_mode` is to be called
     without: frozenset[str] = frozenset()  # of what we would call, in ccxt's words, what ccxt does not have here
     paper_trade_of: str = ""  # the connector whose market this one trades on paper
@@ -62,6 +63,7 @@ _API_SECRET = ("api_key", "api_secret")
 _SECRET_KEY = ("api_key", "secret_key")
 _PASSPHRASE = ("api_key", "secret_key", "passphrase")
 
+_DOLLARS = {"USDC": "USD"}
 _VAULT = "options.vaultAddress"
 _PHRASE = "options.privateKey"
 _NUMBERS = frozenset({"options.subaccount_id"})
@@ -111,6 +113,7 @@ def _hyperliquid(name: str, *without: str) -> Connector:
         # By itself ccxt has the wallet approve ccxt as a builder and adds the builder's fee to every order.
         options={"builderFee": False, "feeInt": 0, "refSet": True},
         muted=("handle_builder_fee_approval", "set_ref"),
+        quotes=_DOLLARS if name.endswith("_perpetual") else {},
     )
 
 
@@ -214,7 +217,7 @@ _REAL = (
     _derive("derive_perpetual", "fetchTickers", "setLeverage", "setPositionMode"),
     _row("dydx_v4_perpetual", "dydx", ("secret_phrase", "chain_address"), "fetchMyTrades", "fetchTickers",
          "watchOrders", "watchMyTrades", "watchBalance", "watchPositions",
-         "setLeverage", "setPositionMode", "fetchFundingHistory"),
+         "setLeverage", "setPositionMode", "fetchFundingHistory", quotes=_DOLLARS),
     _pacifica("pacifica_perpetual", "fetchTime", "watchBalance", "watchPositions", "setPositionMode"),
 )  # fmt: skip
 

@@ -1,11 +1,12 @@
 """Where ccxt's unified shapes do not say the same for every venue: what is mended before a message is taken in."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from adapters.exchanges.standing import Raw
+from adapters.exchanges.standing import Raw, number
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +31,22 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(info, Mapping):
             return False
         return any(str(info.get(field) or "") not in by_user for field, by_user in self.ends.items() if field in info)
+
+
+def untold(order: Raw, traded: Decimal) -> Raw:
+    """Return what an order traded beyond `traded` contracts as one trade, for a venue that lists no trades.
+
+    The price is the order's average, and a fee is not known.
+    """
+    filled = number(order.get("filled"))
+    return {
+        "id": f"{order['id']}-{filled.normalize():f}",
+        "order": order["id"],
+        "symbol": order.get("symbol"),
+        "amount": filled - traded,
+        "price": order.get("average") or order.get("price"),
+        "timestamp": order.get("lastUpdateTimestamp") or order.get("timestamp"),
+    }
 
 
 def _negated(fee: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -133,6 +133,21 @@ async def test_while_the_venue_says_wait_nothing_leaves(venue, client, status):
     assert not venue.asked
 
 
+async def test_a_ban_holds_for_every_account_and_a_limit_for_its_own(venue, client):
+    other = venue.client()
+    other.share(client)
+    for status, asked in ((429, 1), (418, 0)):
+        venue.refuse(-1003, "Too many requests.", status, Retry_After="30")
+        await fails(client.call("fetch_balance"))
+        client._wait_until = 0.0
+        venue.asked.clear()
+        venue.answer(200, NONE)
+        with suppress(NotSent):
+            await other.call("fetch_balance")
+        assert len(venue.asked) == asked
+    await other.close()
+
+
 async def test_what_was_asked_too_often_may_be_asked_again(venue, client):
     venue.refuse(-1003, "Too many requests.", 429, Retry_After="0")
     assert type(await fails(client.call("fetch_balance"))) is NotSent

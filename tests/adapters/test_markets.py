@@ -114,7 +114,7 @@ def test_precision_is_read_in_the_way_that_the_exchange_states_it(mode, precisio
 
 def test_hyperliquids_prices_have_five_digits_and_as_many_decimals_as_its_amounts_leave():
     found = [market("BTC/USDC:USDC", precision={"amount": "0.00001", "price": "1"}, contractSize="1")]
-    told = rule(read(found, names.connector("hyperliquid_perpetual")), "BTC-USDC")
+    told = rule(read(found, names.connector("hyperliquid_perpetual")), "BTC-USD")
     assert (told.min_price_increment, told.max_price_significant_digits) == (Decimal("0.1"), 5)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.exchanges.readings import reading
+from adapters.exchanges.readings import reading, untold
 from adapters.exchanges.standing import Raw
 from adapters.exchanges.tracking import Told, Tracker
 from commands.ports import OpenOrder
@@ -194,6 +194,21 @@ def test_fees_on_okxs_stream_are_turned_round(streamed, fee):
     assert reading("okx").trade(raw)["fee"] == {"cost": fee, "currency": "USDT"}
     assert reading("binance").trade(raw)["fee"] == {"cost": streamed, "currency": "USDT"}
     assert reading("okx").trade(trade("a", fee=None))["fee"] is None
+
+
+def test_where_no_trades_are_listed_an_order_tells_what_it_traded():
+    tracking = tracker()
+    tracking.expect(placed())
+    tracking.take_order(order("open", "1"))
+    first = tracking.take_trade(untold(order("open", "1", average="99"), Decimal(0)), settled=True)
+    tracking.take_order(order("closed", "3", average="98"))
+    second = tracking.take_trade(untold(order("closed", "3", average="98"), Decimal(1)), settled=True)
+    fills = [fact for told in (first, second) for _, fact in told.orders if isinstance(fact, OrderFilled)]
+    assert [(fact.trade_id, fact.amount, fact.price) for fact in fills] == [
+        ("77-1", Decimal(1), Decimal(99)),
+        ("77-3", Decimal(2), Decimal(98)),
+    ]
+    assert tracking.live == []
 
 
 def test_contracts_are_told_in_base():
