@@ -1,6 +1,6 @@
 """A venue, a database and servers that trade there with two accounts, for a test of what may go wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,12 +11,14 @@ from domain.reconciliation import AccountReconciled
 from tests.contract.serving import Nectar, until
 from tests.faults.books import settle
 from tests.faults.ledger import Ledger
-from tests.venues.traders import ACCOUNTS, MARKETS, Traders
+from tests.venues.traders import ACCOUNTS, PLACES, Traders
 from tests.venues.truth import differences
 from tests.venues.venue_process import VenueProcess
 
 SETTLED_SECONDS = 60.0
-PLACES = tuple((account, connector) for account in ACCOUNTS for connector in MARKETS)
+
+Place = tuple[str, str]
+"""One of our accounts, and a connector."""
 
 
 class Scene:
@@ -27,6 +29,7 @@ class Scene:
         self.folder = folder
         self.venue = venue
         self.database_url = database_url
+        self.places: Sequence[Place] = PLACES
         self.nectar = self.server("nectar")
 
     def server(self, name: str) -> Nectar:
@@ -47,19 +50,31 @@ class Scene:
         keys = self.venue.keys[ACCOUNTS[account]]
         return {f"{connector}_api_key": keys.api_key, f"{connector}_api_secret": keys.secret}
 
-    def open_accounts(self) -> None:
-        """Start the server, and give it the keys of both accounts for both markets."""
+    def open_accounts(self, places: Sequence[Place] = PLACES) -> None:
+        """Start the server, and give it the accounts' keys."""
         self.nectar.start()
+        self.places = places
         with self.nectar.client() as client:
             client.post("/accounts/add-account", params={"account_name": "second"}).raise_for_status()
-            for account, connector in PLACES:
+            for account, connector in places:
                 answer = client.post(
                     f"/accounts/add-credential/{account}/{connector}", json=self.credentials(account, connector)
                 )
                 assert answer.is_success, answer.text
-            for account in ACCOUNTS:
-                leverage = {"trading_pair": "BTC-USDT", "leverage": 5}
-                client.post(f"/trading/{account}/binance_perpetual/leverage", json=leverage).raise_for_status()
+                if connector == "binance_perpetual":
+                    leverage = {"trading_pair": "BTC-USDT", "leverage": 5}
+                    client.post(f"/trading/{account}/{connector}/leverage", json=leverage).raise_for_status()
+
+    def connected(self, server: Nectar | None = None) -> None:
+        """Wait until the accounts are connected again, after a start."""
+        lines = [f'"account":"{a}","connector":"{name}","event":"account_connected"' for a, name in self.places]
+        printed = (server or self.nectar).output
+
+        def all_are() -> bool:
+            since = printed().rpartition('"event":"migrated"')[2]
+            return all(line in since for line in lines)
+
+        until(all_are, 45)
 
     def log(self) -> Ledger:
         """Return the whole log."""
@@ -93,7 +108,8 @@ class Scene:
 
     def differences(self, traders: Traders | None = None) -> list[str]:
         """Return what the log and the venue do not agree on."""
-        return differences(self.log(), self.venue.books(), traders.asked if traders is not None else None)
+        asked = traders.asked if traders is not None else None
+        return differences(self.log(), self.venue.books(), asked, self.places)
 
     def agree(self, traders: Traders | None = None, server: Nectar | None = None, *, seconds: float = 30) -> None:
         """Wait until log and venue say the same."""

@@ -42,7 +42,7 @@ _MOVES_SECONDS = 0.1
 _STEP, _FURTHEST = Decimal("0.002"), Decimal("0.03")
 _FOREIGN, _FUNDING = 0.1, 0.005
 _CALM_SECONDS = 90.0
-_ROUND_SECONDS = 8.0
+_ROUND_SECONDS = 15.0
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -100,13 +100,19 @@ class Storm:
 
     async def _kill_again_and_again(self) -> None:
         for number in range(1, self._kills + 1):
-            try:
-                async with asyncio.timeout(_ROUND_SECONDS):
-                    await self.traders.placed(self._orders * number // (self._kills + 1))
-                    await asyncio.sleep(self._when.uniform(0, 2))
-            except TimeoutError:
-                self.outcome.happened["kills before the venue took the round's orders"] += 1
+            if number % 3:  # in the middle of finding out what happened meanwhile
+                await asyncio.sleep(self._when.uniform(0, 2))
+            else:
+                await self._trade_on(self._orders * number // (self._kills + 1))
             await self._restart()
+
+    async def _trade_on(self, orders: int) -> None:
+        try:
+            async with asyncio.timeout(_ROUND_SECONDS):
+                await self.traders.placed(orders)
+                await asyncio.sleep(self._when.uniform(0, 0.5))
+        except TimeoutError:
+            self.outcome.happened["kills before so many orders were placed as planned"] += 1
 
     async def _restart(self) -> None:
         self._scene.nectar.kill()

@@ -22,12 +22,16 @@ from tests.venues.ledger import Market
 MARKETS: Mapping[str, Market] = {"binance": Market.SPOT, "binance_perpetual": Market.SWAP}
 ACCOUNTS: Mapping[str, str] = {"master_account": "alice", "second": "bob"}
 """Our name of an account → the venue's."""
+PLACES = tuple((account, connector) for account in ACCOUNTS for connector in MARKETS)
 
 Body = Mapping[str, Any]
 
 _NOTIONAL = {"BTC": Decimal(300), "ETH": Decimal(200), "SOL": Decimal(100)}
 _ANSWER_SECONDS = 15.0
-_AGAIN_SECONDS = 0.1
+_AGAIN_SECONDS = 0.4
+_PAUSE_SECONDS = 0.8
+_CLIENTS = {"binance": 24, "binance_perpetual": 6}
+"""About as many orders a second as ccxt lets two accounts send to each market."""
 
 
 class Asked(msgspec.Struct, kw_only=True, eq=False):
@@ -42,7 +46,7 @@ class Asked(msgspec.Struct, kw_only=True, eq=False):
 class Traders:
     """Several clients. What was acknowledged is kept from one server process to the next."""
 
-    def __init__(self, url: str, *, seed: int, most: int, clients: int = 48, pause_seconds: float = 0.3) -> None:
+    def __init__(self, url: str, *, seed: int, most: int) -> None:
         """Trade up to `most` orders, each client one order after the other."""
         self.asked: list[Asked] = []
         self.sent_again: Counter[str] = Counter()  # why a request was sent again
@@ -52,8 +56,6 @@ class Traders:
         self._url = url
         self._random = random.Random(seed)
         self._most = most
-        self._clients = clients
-        self._pause = pause_seconds
         self._marks: set[tuple[object, ...]] = set()
         self._resting: list[Asked] = []
 
@@ -75,23 +77,24 @@ class Traders:
             aiohttp.ClientSession(self._url, headers=headers, timeout=timeout) as session,
             asyncio.TaskGroup() as tasks,
         ):
-            for _ in range(self._clients):
-                tasks.create_task(self._trade(session))
+            for connector, clients in _CLIENTS.items():
+                for _ in range(clients):
+                    tasks.create_task(self._trade(session, connector))
             yield
 
-    async def _trade(self, session: aiohttp.ClientSession) -> None:
+    async def _trade(self, session: aiohttp.ClientSession, connector: str) -> None:
         pick = self._random
+        await asyncio.sleep(pick.uniform(0, _PAUSE_SECONDS))
         while len(self.asked) < self._most:
             if self._resting and pick.random() < 0.3:
                 await self._cancel(session, self._resting.pop(pick.randrange(len(self._resting))))
             else:
-                self.asked.append(self._next())
+                self.asked.append(self._next(connector))
                 await self._order(session, self.asked[-1])
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(_PAUSE_SECONDS)
 
-    def _next(self) -> Asked:
+    def _next(self, connector: str) -> Asked:
         pick = self._random
-        connector = pick.choice(["binance", "binance", "binance_perpetual"])
         market = MARKETS[connector]
         rules = RULES if market is Market.SPOT else SWAP_RULES
         pair = pick.choice(list(rules))

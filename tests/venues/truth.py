@@ -4,7 +4,7 @@ The log's side comes from its events alone. Nothing is rounded, and nothing is l
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +19,7 @@ from domain.values import ZERO, split_pair
 from tests.faults.ledger import Ledger
 from tests.venues import ledger as venue_ledger
 from tests.venues.ledger import Market, Status
-from tests.venues.traders import ACCOUNTS, MARKETS, Asked
+from tests.venues.traders import ACCOUNTS, MARKETS, PLACES, Asked
 from tests.venues.venue_process import Books
 
 _AT_THE_VENUE: Mapping[Ours, frozenset[Status]] = {
@@ -40,14 +40,16 @@ class Done(msgspec.Struct, frozen=True):
     trades: frozenset[str]
 
 
-def differences(log: Ledger, books: Books, asked: Sequence[Asked] | None = None) -> list[str]:
-    """Return what the log and the venue do not agree on.
+def differences(
+    log: Ledger, books: Books, asked: Sequence[Asked] | None = None, places: Collection[tuple[str, str]] = PLACES
+) -> list[str]:
+    """Return what the log and the venue do not agree on of the accounts and connectors that are `places`.
 
     With `asked`, all that was asked of the server, also every promise to a client that was not kept.
     """
     log.check_streams()
     promises = _promises(log, asked) if asked is not None else ()
-    return [*promises, *_orders(log, books), *_accounts(log, books)]
+    return [*promises, *_orders(log, books), *_accounts(log, books, places)]
 
 
 def finals(log: Ledger) -> Counter[str]:
@@ -99,7 +101,7 @@ def _orders(log: Ledger, books: Books) -> Iterator[str]:
     ours = set()
     for stream, history in log.histories.items():
         placed = history[0].event
-        if not isinstance(placed, OrderPlaced):
+        if not isinstance(placed, OrderPlaced) or placed.connector not in MARKETS:
             continue
         account, market = ACCOUNTS[placed.account], MARKETS[placed.connector]
         client_id = dialect(placed.connector).venue_id(placed.client_order_id)
@@ -162,20 +164,18 @@ def _done(fills: Sequence[tuple[str, Decimal, Decimal, Decimal, str]]) -> Done:
     return Done(filled, spent / filled if filled else None, fees, frozenset(trade_id for trade_id, *_ in fills))
 
 
-def _accounts(log: Ledger, books: Books) -> Iterator[str]:
-    for account, theirs in ACCOUNTS.items():
-        for connector, market in MARKETS.items():
-            place = f"{account} on {connector}"
-            told = log.streams.get(f"balances-{account}-{connector}", [])
-            last = told[-1].event if told else None
-            here = (
-                {b.token: (b.units, b.available) for b in last.balances} if isinstance(last, BalancesObserved) else {}
-            )
-            there = _balances(books, theirs, market)
-            if here != there:
-                yield f"{place} has {_shown(here)} by the log, and {_shown(there)} at the venue"
-        yield from _positions(log, books, account, theirs)
-        yield from _funding(log, books, account, theirs)
+def _accounts(log: Ledger, books: Books, places: Collection[tuple[str, str]]) -> Iterator[str]:
+    for account, connector in places:
+        theirs, market = ACCOUNTS[account], MARKETS[connector]
+        told = log.streams.get(f"balances-{account}-{connector}", [])
+        last = told[-1].event if told else None
+        here = {b.token: (b.units, b.available) for b in last.balances} if isinstance(last, BalancesObserved) else {}
+        there = _balances(books, theirs, market)
+        if here != there:
+            yield f"{account} on {connector} has {_shown(here)} by the log, and {_shown(there)} at the venue"
+        if market is Market.SWAP:
+            yield from _positions(log, books, account, theirs)
+            yield from _funding(log, books, account, theirs)
 
 
 def _balances(books: Books, account: str, market: Market) -> dict[str, tuple[Decimal, Decimal]]:

@@ -28,8 +28,8 @@ def weather(seed: int) -> Iterator[tuple[Pull, float]]:
     yield Pull(lever=Lever.ANSWER_LATE, on=frozenset({"place"}), seconds=12), chance(0.006)
     yield Pull(lever=Lever.WORK_LATE, on=_ASKED_OFTEN, seconds=round(pick.uniform(0.2, 2), 2)), chance(0.04)
     yield Pull(lever=Lever.WORK_LATE, on=frozenset({"place"}), seconds=8), chance(0.01)
-    yield Pull(lever=Lever.LIMIT_RATE, on=_REQUESTS, status=429, seconds=1), chance(0.004)
-    yield Pull(lever=Lever.LIMIT_RATE, on=_REQUESTS, status=418, seconds=1), chance(0.001)
+    yield Pull(lever=Lever.LIMIT_RATE, on=_REQUESTS, status=429, seconds=1), chance(0.002)
+    yield Pull(lever=Lever.LIMIT_RATE, on=_REQUESTS, status=418, seconds=1), chance(0.0005)
     for code, words, most in (
         (-2010, "Account has insufficient balance for requested action.", 0.02),
         (-1013, "Filter failure: LOT_SIZE", 0.01),
