@@ -249,7 +249,7 @@ ELSEWHERE = {
     "accounts/remove_gateway_wallet": _GATEWAY,
     "accounts/set_default_gateway_wallet": _GATEWAY,
     "accounts/add_credential": _OFFLINE,
-    "accounts/add_credential__live_exchange_rejects_key": "a paper venue has no keys to reject",
+    "accounts/add_credential__live_exchange_rejects_key": "tested with a venue that has keys to reject",
     "connectors/get_trading_rules": _OFFLINE,
     "portfolio/get_distribution__live_two_accounts": "a defect; the shape is that of get_distribution__live",
     **{
