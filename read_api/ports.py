@@ -1,11 +1,16 @@
 """What the read routes ask of the outside. The composition root fills these."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from domain.connectors import ConfigField, TradingRule
+from domain.market_data import FeedState, FundingTerms, MarketTrade, Shown, Ticker
+from domain.order_books import Book
 from domain.values import OrderType
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Market(Protocol):
@@ -69,4 +74,80 @@ class Readiness(Protocol):
 
     async def __call__(self) -> str | None:
         """Return what is still waited for, None when commands and queries work."""
+        ...
+
+
+class Reading(Protocol[T_co]):
+    """One reader's place in a feed. What comes while it does not look is skipped, the newest wins, and is counted."""
+
+    async def next(self) -> Shown[T_co]:
+        """Wait for something newer than what this reader was shown last, or for word that it has become stale."""
+        ...
+
+
+@runtime_checkable
+class Feeds(Protocol):
+    """The live markets of all connectors: one subscription at the venue for all who read the same.
+
+    Connectors are those of `Markets`, and each one's `_paper_trade`, whose market is the real one's. Everything raises
+    `NotFound` for an unknown connector or pair and `Unavailable` when the venue does not answer, or too many feeds are
+    running.
+    """
+
+    async def book(self, connector: str, trading_pair: str, *, wait_seconds: float | None = None) -> Shown[Book]:
+        """Return the book as it stands; the first time, or while it is stale, wait for it so long at most.
+
+        What is shown is never stale. Raises `Unavailable`, with the age of what was there, when no fresh one comes.
+        """
+        ...
+
+    def books(self, connector: str, trading_pair: str) -> AbstractAsyncContextManager[Reading[Book]]:
+        """Read every change of a book for as long as the block lasts. The first is what stands, if anything does."""
+        ...
+
+    def trades(self, connector: str, trading_pair: str) -> AbstractAsyncContextManager[Reading[Sequence[MarketTrade]]]:
+        """Read the trades of others, oldest first, from now on: each reading has all since the one before."""
+        ...
+
+    async def tickers(
+        self, connector: str, trading_pairs: Collection[str] | None = None, *, max_age_seconds: float | None = None
+    ) -> Shown[Mapping[str, Ticker]]:
+        """Return the tickers of some pairs, or of all that the connector trades.
+
+        What was asked for not longer ago than `max_age_seconds` is shown again.
+        """
+        ...
+
+    def collected(self) -> Mapping[str, Shown[Mapping[str, Ticker]]]:
+        """Return connector → the tickers of all its pairs that were asked for last; asks nobody."""
+        ...
+
+    async def funding(self, connector: str, trading_pair: str) -> Shown[FundingTerms]:
+        """Return what is next paid on a perpetual. Raises `Invalid` for a spot connector."""
+        ...
+
+    def states(self) -> Sequence[FeedState]:
+        """Return how every feed stands."""
+        ...
+
+    async def end(self, connector: str, trading_pair: str) -> bool:
+        """End the feeds of a pair, whoever reads them is told; False where there is none."""
+        ...
+
+    async def restart(self, connector: str) -> Sequence[str]:
+        """Begin the books of a connector anew, each with a new snapshot, and return their pairs."""
+        ...
+
+    async def check(self, connector: str) -> None:
+        """Raise `NotFound` for a connector that there is not."""
+        ...
+
+    @property
+    def timeout_seconds(self) -> float:
+        """A feed that nobody reads ends after so long."""
+        ...
+
+    @property
+    def cleanup_seconds(self) -> float:
+        """How often it is looked for those."""
         ...
