@@ -36,7 +36,7 @@ from commands.intake import Intake
 from commands.orders import word
 from commands.ports import Exchange, Log, Ports, Sink
 from commands.processes import runner
-from commands.processes.accounts import ACCOUNTS, connect_all, reconnect
+from commands.processes.accounts import ACCOUNTS, connect_all, connect_rest
 from commands.processes.orders import OrderWatch
 from domain.errors import DomainError, Unavailable
 from domain.matching.fees import Fees
@@ -211,7 +211,7 @@ async def _work(
         )
         ready.started = True
         logger.info("ready")
-        tasks.create_task(reconnect(bus), name="connect real venues")
+        tasks.create_task(connect_rest(bus), name="connect real venues")
         async with scheduled(jobs):
             await runner.run(ACCOUNTS, bus.ports)
 

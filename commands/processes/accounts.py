@@ -1,5 +1,6 @@
 """Keep connections and vault as the log says: connect what is stored, disconnect and shred what is removed."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -18,6 +19,8 @@ from domain.events import Recorded
 
 logger = structlog.get_logger()
 
+TRIED_AGAIN_AFTER_SECONDS = (1.0, 4.0, 10.0)
+"""One answer that is lost must not keep an account from trading until the schedule comes round."""
 CONNECTED_AT_ONCE = 16
 """A venue that does not answer keeps as many waiting for as long as its time-out, and no more."""
 
@@ -25,32 +28,45 @@ CONNECTED_AT_ONCE = 16
 async def connect_all(bus: Bus) -> None:
     """Connect every account at start-up to the venues whose only memory is the log.
 
-    The others are connected by `reconnect`, beside whatever else is done: nothing has to wait for them.
+    The others are connected by `connect_rest`, beside whatever else is done: nothing has to wait for them.
     """
     await _connect_missing(bus, lambda connector: not bus.ports.venues.exchange(connector).reconciles)
 
 
-async def reconnect(bus: Bus) -> None:
-    """Try the connections that could not be made so far."""
-    await _connect_missing(bus, lambda _: True)
+async def connect_rest(bus: Bus) -> None:
+    """Connect what `connect_all` left, and again soon where that failed; after that it is left to the schedule."""
+    for pause in TRIED_AGAIN_AFTER_SECONDS:
+        if await reconnect(bus):
+            return
+        await asyncio.sleep(pause)
+    await reconnect(bus)
 
 
-async def _connect_missing(bus: Bus, wanted: Callable[[str], bool]) -> None:
+async def reconnect(bus: Bus) -> bool:
+    """Try the connections that could not be made so far; return whether all are there now."""
+    return await _connect_missing(bus, lambda _: True)
+
+
+async def _connect_missing(bus: Bus, wanted: Callable[[str], bool]) -> bool:
     names = await bus.ports.lookup.accounts()
-    await abreast(CONNECTED_AT_ONCE, [partial(_reconnect, bus, name, wanted) for name in names])
+    return all(await abreast(CONNECTED_AT_ONCE, [partial(_reconnect, bus, name, wanted) for name in names]))
 
 
-async def _reconnect(bus: Bus, name: str, wanted: Callable[[str], bool]) -> None:
-    """Connect an account to what it is not connected to, and close what was asked of a venue and never answered."""
+async def _reconnect(bus: Bus, name: str, wanted: Callable[[str], bool]) -> bool:
+    """Connect an account to what it is not connected to, and close what was asked of a venue and never answered.
+
+    Returns whether it is connected to all now.
+    """
     ports = bus.ports
     async with ports.turns(name):
         account = await _account(ports, name)
         if not account.exists:
-            return
+            return True
         for connector in await _connect(ports, name, account, wanted):
             if ports.venues.exchange(connector).perpetual:
                 command = GiveUpMarginRequest(account=name, connector=connector)
                 await bus.dispatch(command, origin_of_process("accounts", ports.new_id))
+        return set(account.connectors) <= ports.venues.accounts()[name]
 
 
 async def _account(ports: Ports, name: str) -> Account:

@@ -49,14 +49,20 @@ class OrderWatch:
         self._taken_in = taken_in
         self._ports: Ports = bus.ports
         self._denied: dict[str, Denied] = {}
+        self._began_at: datetime | None = None
 
     async def after_restart(self) -> None:
-        """Ask at once about all that this server left without an outcome: nothing of it is on its way any more."""
-        await self._look(self._ports.clock())
+        """Ask at once about all that this server left without an outcome: nothing of it is on its way any more.
+
+        What cannot be asked yet, because its venue is not connected, is asked with the next `look`.
+        """
+        self._began_at = self._ports.clock()
+        await self._look(self._began_at)
 
     async def look(self) -> None:
         """Ask about all that waits for an outcome for longer than a request can be on its way."""
-        await self._look(self._ports.clock() - timedelta(seconds=IN_FLIGHT_SECONDS))
+        before = self._ports.clock() - timedelta(seconds=IN_FLIGHT_SECONDS)
+        await self._look(before if self._began_at is None else max(before, self._began_at))
 
     async def _look(self, before: datetime) -> None:
         unanswered = await self._ports.lookup.unanswered(placed_before=before)

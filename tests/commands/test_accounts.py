@@ -1,9 +1,12 @@
 """Accounts, their credentials, and the connections that follow from them."""
 
+import asyncio
+
 import pytest
 
 from commands.accounts import AddAccount, RemoveAccount, RemoveCredentials, StoreCredentials, first_start
-from commands.processes.accounts import ACCOUNTS, connect_all, reconnect
+from commands.processes import accounts
+from commands.processes.accounts import ACCOUNTS, connect_all, connect_rest, reconnect
 from domain.accounts import MASTER, AccountAdded, AccountRemoved, CredentialsRemoved, CredentialsStored
 from domain.errors import Invalid, NotFound
 from tests.commands.world import World, world
@@ -109,6 +112,23 @@ async def test_a_connection_that_fails_does_not_keep_the_others_away() -> None:
         assert w.bus.ports.venues.accounts() == {"a": frozenset()}
         w.vault.held["a", "paper"] = {"key": "k"}
         await reconnect(w.bus)
+        assert w.bus.ports.venues.accounts() == {"a": frozenset({"paper"})}
+
+
+async def test_what_fails_at_the_start_is_tried_again_soon_and_then_left_to_the_schedule(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accounts, "TRIED_AGAIN_AFTER_SECONDS", (0, 0))
+    async with world() as w:
+        await with_account(w)
+        await w.bus.ports.venues.disconnect("a")
+        w.vault.held["a", "paper"] = {"key": "wrong"}
+        await connect_rest(w.bus)
+        assert w.bus.ports.venues.accounts() == {"a": frozenset()}
+        trying = asyncio.create_task(connect_rest(w.bus))
+        await asyncio.sleep(0)
+        w.vault.held["a", "paper"] = {"key": "k"}
+        await trying
         assert w.bus.ports.venues.accounts() == {"a": frozenset({"paper"})}
 
 

@@ -191,6 +191,21 @@ async def test_an_order_that_the_venue_does_not_know_failed_with_the_evidence() 
         )
 
 
+async def test_what_could_not_be_asked_after_a_restart_is_asked_as_soon_as_it_can_be() -> None:
+    async with world() as w:
+        await connected(w)
+        w.spot.mute, w.spot.takes = True, False
+        order_id = await placed(w)
+        await w.quiet()
+        w.time.pass_(1)
+        watch = OrderWatch(w.bus, w.intake.drain)
+        await watch.after_restart()
+        assert OrderFailed not in await kinds(w, order_id)
+        w.spot.mute = False
+        await watch.look()
+        assert (await kinds(w, order_id))[-1] is OrderFailed
+
+
 async def test_a_venue_with_delays_is_asked_several_times_before_an_order_failed() -> None:
     async with world() as w:
         await connected(w)
