@@ -55,13 +55,14 @@ async def decide(
     new: S,
     evolve: Callable[[S, Event], S],
     decision: Callable[[S], list[Event]],
-    answer: bytes | None = None,
+    answer: bytes | Callable[[S], bytes | None] | None = None,
     request: bytes = b"",
 ) -> Decided[S]:
     """Decide on the present state of one stream and append what was decided.
 
-    A decision of `[]` appends nothing, but where the origin has an idempotency key its answer is kept. Raises what the
-    decision raises, `AlreadyAnswered`, `Unavailable`, and `StreamMoved` when other writers always came first.
+    A decision of `[]` appends nothing, but where the origin has an idempotency key its answer is kept; one that shows
+    the state is made of the state after the decision. Raises what the decision raises, `AlreadyAnswered`,
+    `Unavailable`, and `StreamMoved` when other writers always came first.
     """
     for attempt in range(1, ATTEMPTS + 1):
         history = (await log.read([stream]))[stream]
@@ -75,7 +76,7 @@ async def decide(
                 log,
                 [Write(stream=stream, expected_version=version, events=events)],
                 origin,
-                answer=answer,
+                answer=answer(reduce(evolve, events, state)) if callable(answer) else answer,
                 request=request,
             )
         except StreamMoved:

@@ -1,6 +1,6 @@
 """The table of all commands: type → (handler, type of its result)."""
 
-from commands import accounts, orders, portfolio, positions, reconciliation, reports
+from commands import accounts, orders, portfolio, positions, rates, reconciliation, reports
 from commands.bus import Handlers
 
 HANDLERS: Handlers = {
@@ -8,6 +8,7 @@ HANDLERS: Handlers = {
     **orders.HANDLERS,
     **portfolio.HANDLERS,
     **positions.HANDLERS,
+    **rates.HANDLERS,
     **reconciliation.HANDLERS,
     **reports.HANDLERS,
 }

@@ -23,6 +23,7 @@ from domain.orders import (
 )
 from domain.portfolio import Balance, BalancesObserved
 from domain.positions import FundingPaid, LeverageSet, PositionModeSet, PositionObserved
+from domain.rates import STREAM, GlobalTokenChanged, RateSourceChanged
 from domain.reconciliation import AccountReconciled, Compared, DifferenceFound, Kind
 from domain.values import OrderType, PositionAction, PositionMode, PositionSide, Side
 
@@ -221,6 +222,14 @@ def reconciled(differences: int, *, name: str = "master_account", connector: str
     )
 
 
+def rate_source(source: str) -> Told:
+    return STREAM, RateSourceChanged(source=source)
+
+
+def global_token(token: str, symbol: str) -> Told:
+    return STREAM, GlobalTokenChanged(token=token, symbol=symbol)
+
+
 EVERYTHING: list[Told] = [
     *account("master_account", "paper_perpetual", "paper"),
     *account("second", "paper"),
@@ -271,6 +280,9 @@ EVERYTHING: list[Told] = [
     difference("U\0"),
     reconciled(2),
     reconciled(0, name="second", connector="paper_perpetual"),
+    rate_source("binance"),
+    global_token("EUR", "\0"),
+    rate_source("paper"),
 ]
 
 
