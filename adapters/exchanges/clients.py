@@ -50,6 +50,7 @@ _LOST = re.compile(r"(?i)status unknown|timed? ?out|internal (server )?error|sys
 _REPEATED = re.compile(r"(?i)duplicate|(already|been) (exists?|used)|not unique")
 
 CLIENT_ERROR = 400
+UNAUTHORIZED = 401
 SERVER_ERROR = 500
 
 # HTTP answers that leave open what became of the request, beside all of 500 and above.
@@ -126,9 +127,7 @@ class VenueClient:
 
     async def drop_streams(self) -> None:
         """Close the streams, keys that they were opened with forgotten; who watches one raises, and may watch again."""
-        for kept in self._exchange.options.values():
-            if isinstance(kept, dict) and "listenKey" in kept:
-                kept |= {"listenKey": None, "lastAuthenticatedTime": 0}
+        self._exchange.forget_stream_keys()
         await self._exchange.close_ws_clients()
 
     async def close(self) -> None:
@@ -235,6 +234,9 @@ class VenueClient:
         clock = isinstance(failure, errors.InvalidNonce) and not isinstance(failure, errors.ChecksumError)
         if clock:
             self._clock_is_off = "timeDifference" in self._exchange.options
+        if status == UNAUTHORIZED and isinstance(failure, errors.DDoSProtection):
+            # ccxt takes Binance's no to keys that it took before for a limit that will pass.
+            return WrongKeys(said)
         hurried = isinstance(failure, (errors.RateLimitExceeded, errors.DDoSProtection)) and status < SERVER_ERROR
         if hurried or status in _TURNED_AWAY:
             self._note_wait(attempt)

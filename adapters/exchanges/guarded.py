@@ -32,6 +32,9 @@ _BROKER_HEADERS = frozenset({
     "kc-api-partner-sign", "kc-api-partner-verify", "kc-broker-name",
 })  # fmt: skip
 
+# Binance Spot docs, "User Data Stream"; USDⓈ-M Futures docs, "User Data Stream Expired" (2026-03).
+_FAREWELLS = frozenset({"eventStreamTerminated", "listenKeyExpired"})
+
 # ccxt logs headers and bodies, keys and signatures included, to whoever turns on debugging for all loggers.
 _silent = logging.getLogger("ccxt.silent")
 _silent.disabled = True
@@ -102,6 +105,14 @@ def _market_types(connector: Connector) -> dict[str, Any] | None:
             return None
 
 
+def _is_farewell(message: object) -> bool:
+    """Whether a venue says that a stream that stays open will bring nothing any more; ccxt passes over it."""
+    if not isinstance(message, dict):
+        return False
+    event = message.get("event") or message.get("data") or message
+    return isinstance(event, dict) and event.get("e") in _FAREWELLS
+
+
 async def _nothing(*_: object, **__: object) -> bool:
     return True
 
@@ -110,6 +121,7 @@ class _Retiring:
     """What ccxt runs beside its callers ends with the exchange object: nobody would close what it opens later."""
 
     id: str
+    options: dict[str, Any]
     dialing: set[asyncio.Task[None]]
     is_retired = False
 
@@ -126,6 +138,12 @@ class _Retiring:
         task.add_done_callback(self.dialing.discard)
         return task
 
+    def forget_stream_keys(self) -> None:
+        """Forget the keys that streams were opened with: the next ones are opened with new keys."""
+        for kept in self.options.values():
+            if isinstance(kept, dict) and "listenKey" in kept:
+                kept |= {"listenKey": None, "lastAuthenticatedTime": 0}
+
     async def retire(self) -> None:
         """Open nothing any more, and give up the sockets that do not stand yet."""
         self.is_retired = True
@@ -141,11 +159,16 @@ def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
     original: Any = exchange_class(exchange_id)
     errors = importlib.import_module("ccxt.base.errors")
 
-    def handle(client: Any, data: str | bytes) -> None:  # noqa: ANN401
+    def handle(exchange: Any, client: Any, data: str | bytes) -> None:  # noqa: ANN401
         """Take in one message of a stream; one that cannot be read ends the stream, loudly."""
         try:
             text = data.decode() if client.decompressBinary and isinstance(data, bytes) else data
-            client.on_message_callback(client, decoded(text) if text[:1] in {"{", "["} else text)
+            message = decoded(text) if text[:1] in {"{", "["} else text
+            if _is_farewell(message):
+                exchange.forget_stream_keys()
+                client.on_error(errors.NetworkError("the venue ended the stream"))
+                return
+            client.on_message_callback(client, message)
         except (errors.BaseError, *UNREADABLE) as error:
             # Without this the stream would stay open and bring nothing any more.
             logger.warning("stream_message_unreadable", exchange=exchange_id, error=type(error).__name__)
@@ -198,7 +221,7 @@ def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
             is_new = url not in (self.clients or {})
             client = super().client(url)
             if is_new:
-                client.handle_text_or_binary_message = functools.partial(handle, client)
+                client.handle_text_or_binary_message = functools.partial(handle, self, client)
                 client.open = functools.partial(self.dial, client.open)
             return client
 

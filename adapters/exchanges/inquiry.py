@@ -9,7 +9,8 @@ tokens changed.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar, cast
@@ -74,12 +75,10 @@ class Inquiry:
         await _bounded([self._gone(told, tracked) for tracked in gone])
 
     async def _gone(self, told: Told, tracked: Tracked) -> None:
-        try:
-            self._venue.markets.symbol(tracked.trading_pair)
-        except Invalid as reason:
-            # The venue dropped the pair altogether, and with it the way to ask: the others are asked all the same.
-            logger.warning("pair_not_traded", order_id=tracked.order_id, why=reason.message)
-            return
+        with self._sparing_others(tracked.trading_pair):
+            await self._ended(told, tracked)
+
+    async def _ended(self, told: Told, tracked: Tracked) -> None:
         raw = await self.find(tracked)
         if raw is not None:
             self._denied.pop(tracked.order_id, None)
@@ -132,12 +131,21 @@ class Inquiry:
         """Look up the orders of trades that came without them."""
         for venue_id, trades in list(self._tracker.orphans.items()):
             pair = next((self._venue.pair(str(trade.get("symbol"))) for trade in trades), None)
-            raw = None if pair is None else await self.by_venue_id(venue_id, pair)
+            raw = None
+            if pair is not None:
+                with self._sparing_others(pair):
+                    raw = await self.by_venue_id(venue_id, pair)
             if raw is None:
                 logger.warning("trade_without_order", account=self._account, exchange_order_id=venue_id)
                 self._tracker.drop_orphans(venue_id)
                 continue
             told.add(self._tracker.take_order(raw))
+
+    async def lacking(self, told: Told) -> None:
+        """Take in the trades that orders lack."""
+        for tracked in self._tracker.lacking:
+            with self._sparing_others(tracked.trading_pair):
+                await self.trades_of(told, tracked)
 
     async def trades_of(self, told: Told, tracked: Tracked) -> None:
         """Take in the trades of one order."""
@@ -232,14 +240,24 @@ class Inquiry:
                 raise
             except Refused:  # the venue, or ccxt for it, wants to know the pair
                 self._by_pair.add(method)
-        symbols = []
-        for pair in pairs:
-            try:
-                symbols.append(self._venue.markets.symbol(pair))
-            except Invalid:
-                logger.info("pair_not_traded", connector=self._venue.connector.name, pair=pair)
-        answers = await _bounded([self._pages(method, symbol, since) for symbol in symbols])
+        answers = await _bounded([self._of_pair(method, pair, since) for pair in pairs])
         return [raw for answer in answers for raw in answer]
+
+    async def _of_pair(self, method: str, pair: str, since: datetime | None) -> Sequence[Raw]:
+        with self._sparing_others(pair):
+            return await self._pages(method, self._venue.markets.symbol(pair), since)
+        return ()
+
+    @contextmanager
+    def _sparing_others(self, pair: str) -> Iterator[None]:
+        """Let a pair that the venue trades no more, so that it cannot be asked about, stop no question about others."""
+        try:
+            yield
+        except WrongKeys:
+            raise
+        except Invalid as refusal:
+            venue = self._venue.connector.name
+            logger.warning("pair_not_told_of", account=self._account, connector=venue, pair=pair, why=refusal.message)
 
     async def _pages(self, method: str, symbol: str | None, since: datetime | None) -> Sequence[Raw]:
         """Return all since a time, however many pages they are."""

@@ -204,8 +204,7 @@ class VenueAccount:
         """Ask for the trades that the venue has and did not tell; return whether none is left."""
         with self._telling() as told:
             await self.inquiry.orphans(told)
-            for tracked in self.tracker.lacking:
-                await self.inquiry.trades_of(told, tracked)
+            await self.inquiry.lacking(told)
         return not self.tracker.lacking
 
     async def report(self) -> AccountReport:
@@ -235,8 +234,7 @@ class VenueAccount:
         pairs = self.pairs | (self._pairs_of(moved) if not self._is_new else set())
         await self.inquiry.orders(told, pairs)
         await self.inquiry.trades(told, pairs, since)
-        for tracked in self.tracker.lacking:
-            await self.inquiry.trades_of(told, tracked)
+        await self.inquiry.lacking(told)
         held = await self._positions()
         paid: Sequence[FundingPaid] = ()
         if self.venue.connector.perpetual:

@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 
-from adapters.exchanges import account_stream, ccxt_exchange, names
+from adapters.exchanges import account_stream, ccxt_exchange, inquiry, names
 from adapters.exchanges.ccxt_exchange import CcxtExchange
 from adapters.exchanges.clients import VenueClient
 from adapters.exchanges.dialects import dialect
@@ -106,6 +106,10 @@ class Stage:
         """The venue's truth."""
         return self.floor.ledger
 
+    def keys_of(self, account: str) -> Mapping[str, str]:
+        """Return an account's keys in the fields of the connector's credentials."""
+        return keys_for(self.name, self.floor, account)
+
     def memory(self, **known: object) -> AccountMemory:
         """Return what the log knows; nothing, where nothing is said."""
         return AccountMemory(account=self.account, connector=self.name, **{"balances": None, **known})  # type: ignore[arg-type]
@@ -114,7 +118,8 @@ class Stage:
         """Return what the log knows of an account that was told of so far."""
         balances = [Balance(token=h.token, units=h.units, available=h.available) for h in self.told.holdings().values()]
         seen = max(report.reported_at for report in self.told.reports)
-        return self.memory(balances=balances, open_orders=open_orders, pairs=[PAIR], **{"last_seen_at": seen, **known})
+        said = {"balances": balances, "open_orders": open_orders, "pairs": [PAIR], "last_seen_at": seen}
+        return self.memory(**(said | known))
 
     def order(
         self,
@@ -297,6 +302,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
         (account_stream, "FIRST_PAUSE", 0.05),
         (account_stream, "LONGEST_PAUSE", 0.2),
         (ccxt_exchange, "BEGIN_AGAIN_SECONDS", 0.1),
+        (inquiry, "ASKED_AGAIN_AFTER_SECONDS", (0.05, 0.25)),
     ):
         monkeypatch.setattr(module, name, seconds)
     begin = VenueClient.__init__
