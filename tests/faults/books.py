@@ -25,9 +25,9 @@ def prepare(server: Nectar) -> None:
         client.post(f"/trading/{ACCOUNTS[0]}/paper_perpetual/leverage", json=leverage).raise_for_status()
 
 
-def settle(server: Nectar, seconds: float = 40) -> None:
+def settle(server: Nectar) -> None:
     """Wait until every order has an outcome, and every cancel an answer."""
-    until(lambda: _is_settled(server), seconds)
+    until(lambda: _is_settled(server), 40)
 
 
 def _is_settled(server: Nectar) -> bool:

@@ -1,21 +1,17 @@
 """A venue, a database and servers that trade there with two accounts, for a test of what may go wrong."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
 import httpx
-import psycopg
 
-from domain.reconciliation import AccountReconciled
 from tests.contract.serving import Nectar, until
-from tests.faults.books import settle
 from tests.faults.ledger import Ledger
 from tests.venues.traders import ACCOUNTS, PLACES, Traders
 from tests.venues.truth import differences
 from tests.venues.venue_process import VenueProcess
-
-SETTLED_SECONDS = 60.0
 
 Place = tuple[str, str]
 """One of our accounts, and a connector."""
@@ -54,16 +50,17 @@ class Scene:
         """Start the server, and give it the accounts' keys."""
         self.nectar.start()
         self.places = places
-        with self.nectar.client() as client:
+        with self.nectar.client() as client, ThreadPoolExecutor() as threads:
             client.post("/accounts/add-account", params={"account_name": "second"}).raise_for_status()
-            for account, connector in places:
-                answer = client.post(
-                    f"/accounts/add-credential/{account}/{connector}", json=self.credentials(account, connector)
-                )
-                assert answer.is_success, answer.text
-                if connector == "binance_perpetual":
-                    leverage = {"trading_pair": "BTC-USDT", "leverage": 5}
-                    client.post(f"/trading/{account}/{connector}/leverage", json=leverage).raise_for_status()
+            list(threads.map(lambda place: self._open(client, *place), places))
+
+    def _open(self, client: httpx.Client, account: str, connector: str) -> None:
+        credentials = self.credentials(account, connector)
+        answer = client.post(f"/accounts/add-credential/{account}/{connector}", json=credentials)
+        assert answer.is_success, answer.text
+        if connector == "binance_perpetual":
+            leverage = {"trading_pair": "BTC-USDT", "leverage": 5}
+            client.post(f"/trading/{account}/{connector}/leverage", json=leverage).raise_for_status()
 
     def connected(self, server: Nectar | None = None) -> None:
         """Wait until the accounts are connected again, after a start."""
@@ -79,26 +76,6 @@ class Scene:
     def log(self) -> Ledger:
         """Return the whole log."""
         return Ledger(self.database_url)
-
-    def position(self) -> int:
-        """Return the position of the log's last event."""
-        with psycopg.connect(self.database_url) as connection:
-            row = connection.execute("select coalesce(max(position), 0) from log.events").fetchone()
-        return int(row[0]) if row is not None else 0
-
-    def reconciled(self, after: int) -> set[tuple[str, str]]:
-        """Return the accounts and connectors that were compared with the venue since a position."""
-        with psycopg.connect(self.database_url) as connection:
-            rows = connection.execute(
-                "select distinct stream from log.events where position > %s and type = %s",
-                [after, AccountReconciled.__name__],
-            ).fetchall()
-        streams = {stream for (stream,) in rows}
-        return {(account, name) for account, name in PLACES if f"reconciliation-{account}-{name}" in streams}
-
-    def settle(self) -> None:
-        """Wait until every order has an outcome, and every cancel an answer."""
-        settle(self.nectar, SETTLED_SECONDS)
 
     def refresh(self, server: Nectar | None = None) -> None:
         """Have balances and positions recorded as the venue has them now."""

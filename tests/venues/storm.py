@@ -90,6 +90,7 @@ class Storm:
         scene.venue.release()
         await self._restart()
         try:
+            await asyncio.to_thread(scene.connected)
             await asyncio.to_thread(scene.agree, self.traders, seconds=_CALM_SECONDS)
         except AssertionError as late:
             self.outcome.differences = str(late).splitlines()

@@ -49,7 +49,8 @@ def differences(
     """
     log.check_streams()
     promises = _promises(log, asked) if asked is not None else ()
-    return [*promises, *_orders(log, books), *_accounts(log, books, places)]
+    unanswered = [f"{stream} waits for the venue's word" for stream in log.unanswered]
+    return [*promises, *unanswered, *_orders(log, books), *_accounts(log, books, places)]
 
 
 def finals(log: Ledger) -> Counter[str]:
