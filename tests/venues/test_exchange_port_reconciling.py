@@ -1,5 +1,6 @@
 """The exchange's port: what happened at a real venue while nobody listened, and what others do with the same keys."""
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -131,15 +132,20 @@ async def test_an_open_order_of_somebody_else_is_canceled_by_them(stage):
 
 
 @ON_REAL
-async def test_an_order_observed_by_a_comparison_is_known_when_its_trades_are_told_before_it(stage):
-    await stage.leave()
+async def test_a_trade_told_while_a_comparison_finds_its_order_comes_with_the_order(stage):
+    stage.levers.arm(Pull(lever=Lever.SILENCE_STREAM, seconds=0.05))
     foreign = stage.elsewhere("0.3", "20000")
-    await stage.come_back()
-    await stage.listening()
-    stage.told.reports.clear()
+    stage.levers.release()
+    late = Pull(lever=Lever.ANSWER_LATE, on=frozenset({"trades"}), seconds=0.2)
+    stage.levers.arm(late)
+    comparing = asyncio.create_task(stage.exchange.reconcile(stage.account))
+    await until(lambda: stage.levers.pulled[Lever.ANSWER_LATE])
     stage.desk.fill(stage.account, foreign.order_id, Decimal("0.1"))
     order_id = orders.observed_id(stage.account, stage.name, str(foreign.order_id))
-    await until(lambda: stage.told.fold(order_id)[0].filled == Decimal("0.1"))
+    await until(lambda: "OrderFilled" in stage.told.kinds(order_id))
+    assert stage.told.done(order_id).filled == Decimal("0.1")
+    await stage.told(await comparing)
+    assert stage.told.done(order_id) == stage.at_venue(foreign)
 
 
 # Balances and positions.
