@@ -23,6 +23,7 @@ from adapters.http.gate import Gate
 from adapters.http.protocol import App
 from adapters.lookup import LOOKED_UP, Views
 from adapters.migrations import migrate
+from adapters.rate_sources.polling import PolledSources, Source
 from adapters.scheduler import scheduled
 from adapters.seals import Sealer
 from adapters.settings import Settings
@@ -45,7 +46,7 @@ from projections.runner import Progress, Projector
 from projections.views import VIEWS
 from read_api.controllers import CONTROLLERS
 from read_api.settle import Reads
-from write_api import accounts, orders, positions
+from write_api import accounts, orders, positions, rates
 from write_api.writing import Writes
 
 logger = structlog.get_logger()
@@ -54,7 +55,7 @@ _CATCH_UP_SECONDS = 5.0
 _RETRY_SECONDS = 0.5
 _POOL_SECONDS = 3.0
 
-WRITE = (accounts.Accounts, orders.Orders, positions.Positions)
+WRITE = (accounts.Accounts, orders.Orders, positions.Positions, rates.Rates)
 
 
 def now() -> datetime:
@@ -155,12 +156,12 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
             tasks.create_task(projector.run(), name="projector"),
             tasks.create_task(Sealer(database_url, vault.signing_key).run(), name="sealer"),
         ]
-        venues = ConnectedVenues(
-            connectors,
-            vault=vault,
-            memory=lookup.memory,
-            spawn=lambda work: loops.append(tasks.create_task(work)),
-        )
+
+        def spawn(work: Coroutine[object, object, None]) -> None:
+            loops.append(tasks.create_task(work))
+
+        venues = ConnectedVenues(connectors, vault=vault, memory=lookup.memory, spawn=spawn)
+        rate_sources = PolledSources(partial(rate_source, settings, venues), spawn=spawn)
         ports = Ports(
             log=log,
             vault=vault,
@@ -180,7 +181,7 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
         turn = Turn(database_url)
         loops.append(tasks.create_task(_work(settings, bus, intake, ready, turn=turn, log=log), name="work"))
         try:
-            yield _application(settings, bus, pool, progress, ready)
+            yield _application(settings, bus, pool, progress, ready, rate_sources=rate_sources)
         finally:
             ready.started = False
             # What was begun is finished: sends have their answers, and what venues told is recorded.
@@ -309,13 +310,23 @@ def factories(settings: Settings, sink: Sink) -> Mapping[str, Callable[[], Excha
     }
 
 
-def _application(settings: Settings, bus: Bus, pool: Pool, progress: Progress, ready: Readiness) -> App:
+def rate_source(settings: Settings, venues: ConnectedVenues, name: str) -> Source:
+    """Return a source of rates, imported and made when somebody first asks about it."""
+    from adapters.rate_sources.table import make
+
+    return make(name, exchange=venues.exchange, urls=settings.venue_urls, coin_cap_key=settings.coin_cap_api_key)
+
+
+def _application(
+    settings: Settings, bus: Bus, pool: Pool, progress: Progress, ready: Readiness, *, rate_sources: PolledSources
+) -> App:
     committed = Committed()
     dependencies = {
         "writes": Writes(bus, committed, partial(word, bus.ports.log)),
         "reads": Reads(pool, progress, committed),
         "markets": bus.ports.venues,
         "refresh": partial(_refresh, bus),
+        "rate_sources": rate_sources,
         "readiness": ready,
     }
     app = build(read=CONTROLLERS, write=WRITE, dependencies=dependencies, settings=settings)

@@ -1,8 +1,8 @@
 """What the operator sets: environment variables, read and checked once, at start.
 
 Names are those of hummingbot-api (`config.py`) where it has the setting; ours are the paper venue's (`PAPER_…`),
-`VENUE_URLS`, `RECONCILE_INTERVAL`, `NECTAR_DATA`, `BOTS_PATH`, `PARTS`, `LOG_LEVEL`. An empty value is the same as
-none. A wrong one stops the start.
+`VENUE_URLS`, `COIN_CAP_API_KEY`, `RECONCILE_INTERVAL`, `NECTAR_DATA`, `BOTS_PATH`, `PARTS`, `LOG_LEVEL`. An empty value
+is the same as none. A wrong one stops the start.
 """
 
 import ipaddress
@@ -17,15 +17,17 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from adapters.exchanges.names import CONNECTORS, PAPER_TRADE
+from domain.rates import SOURCES
 
 DEFAULT_PASSWORD = "admin"
 DEFAULT_CONFIG_PASSWORD = "a"
 PARTS = ("read", "write", "work", "project")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
-_SECRET = frozenset(
-    {"PASSWORD", "CONFIG_PASSWORD", "DATABASE_URL", "BROKER_PASSWORD", "AWS_SECRET_KEY", "LOGFIRE_TOKEN"}
-)
+_SECRET = frozenset({
+    "PASSWORD", "CONFIG_PASSWORD", "DATABASE_URL", "BROKER_PASSWORD", "AWS_SECRET_KEY", "LOGFIRE_TOKEN",
+    "COIN_CAP_API_KEY",
+})  # fmt: skip
 _PAPER_BALANCES: Mapping[str, Mapping[str, Decimal]] = {
     "paper": {"USDT": Decimal(100_000), "BTC": Decimal(2), "ETH": Decimal(30)},
     "paper_perpetual": {"USDT": Decimal(50_000)},
@@ -84,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     logfire_environment: str
 
     venue_urls: Mapping[str, Mapping[str, object]]  # connector → what is merged over ccxt's `urls`
+    coin_cap_api_key: str | None
 
     paper_feed: Path | None
     paper_seed: int
@@ -142,6 +145,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             logfire_token=given.text("LOGFIRE_TOKEN"),
             logfire_environment=given.text("LOGFIRE_ENVIRONMENT") or "dev",
             venue_urls=_venue_urls(given),
+            coin_cap_api_key=given.text("COIN_CAP_API_KEY"),
             paper_feed=_paper_feed(given),
             paper_seed=given.whole("PAPER_SEED", 1, 0, 2**63 - 1),
             paper_tick_seconds=given.number("PAPER_TICK_SECONDS", "1", "0.01", "3600"),
@@ -339,8 +343,8 @@ def _venue_urls(given: _Given) -> Mapping[str, Mapping[str, object]]:
         why = f'is not a JSON file of the form {{"binance": {{"api": …}}}}: {e}'
         raise WrongSetting("VENUE_URLS", str(path), why) from e
     for connector in urls:
-        if connector not in CONNECTORS:
-            raise WrongSetting("VENUE_URLS", connector, "is no connector")
+        if connector not in CONNECTORS and connector not in SOURCES:
+            raise WrongSetting("VENUE_URLS", connector, "is no connector, nor a source of rates")
     return urls
 
 

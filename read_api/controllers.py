@@ -8,6 +8,7 @@ from read_api.connectors import Connectors
 from read_api.orders import OrderReads
 from read_api.portfolio import Portfolio
 from read_api.positions import PositionReads
+from read_api.rates import RateReads
 from read_api.reconciliation import Reconciliation
 from read_api.system import System
 
@@ -18,6 +19,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     OrderReads,
     PositionReads,
     Portfolio,
+    RateReads,
     Audit,
     Reconciliation,
 )

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from domain.connectors import ConfigField, TradingRule
 from domain.market_data import FeedState, FundingTerms, MarketTrade, Shown, Ticker
 from domain.order_books import Book
+from domain.rates import SourcePrices
 from domain.values import OrderType
 
 T_co = TypeVar("T_co", covariant=True)
@@ -150,4 +151,17 @@ class Feeds(Protocol):
     @property
     def cleanup_seconds(self) -> float:
         """How often it is looked for those."""
+        ...
+
+
+@runtime_checkable
+class RateSources(Protocol):
+    """Where prices for rates come from."""
+
+    async def prices(self, source: str, *, wait_seconds: float) -> SourcePrices:
+        """Return what a source last said, asking it anew where nobody has asked for a while.
+
+        Waits for its answer for so long at most. One that is away, or that nobody has, is told in the answer's
+        `problem`.
+        """
         ...

@@ -13,6 +13,7 @@ from adapters.settings import Settings
 from commands.ports import Log
 from domain.connectors import ConfigField, TradingRule
 from domain.errors import Invalid, NotFound
+from domain.rates import Prices, SourcePrices
 from domain.values import OrderType
 from projections.pool import Pool
 from projections.runner import Progress
@@ -75,6 +76,20 @@ class TwoMarkets:
         return {"paper_seed": ConfigField(type="Literal", required=False, allowed_values=["1"])}
 
 
+class Quotes:
+    """A source of rates that says what the test tells it; `waited` are the seconds that each reader would have."""
+
+    def __init__(self) -> None:
+        self.said = SourcePrices(prices=Prices({}), problem="it is away")
+        self.asked: list[str] = []
+        self.waited: list[float] = []
+
+    async def prices(self, source: str, *, wait_seconds: float) -> SourcePrices:
+        self.asked.append(source)
+        self.waited.append(wait_seconds)
+        return self.said
+
+
 class Server(NamedTuple):
     """The read routes; `story` is told before the answer of the next read."""
 
@@ -83,6 +98,7 @@ class Server(NamedTuple):
     progress: Progress
     committed: Committed
     refreshed: list[Any]
+    quotes: Quotes
 
     async def told(self, story: Sequence[Told]) -> int:
         """Append a story as this user's own, so that reads wait for it."""
@@ -100,7 +116,7 @@ class Server(NamedTuple):
 @pytest.fixture
 async def server(database_url: str, log: Log) -> AsyncIterator[Server]:
     """Return the read routes with views that are kept up to date."""
-    committed, refreshed = Committed(), []
+    committed, refreshed, quotes = Committed(), [], Quotes()
 
     async def refresh(accounts: Sequence[str] | None, connectors: Sequence[str] | None) -> int:
         refreshed.append((accounts, connectors))
@@ -117,7 +133,8 @@ async def server(database_url: str, log: Log) -> AsyncIterator[Server]:
             "markets": TwoMarkets(),
             "refresh": refresh,
             "readiness": readiness,
+            "rate_sources": quotes,
         }
         app = build(CONTROLLERS, [], dependencies, Settings.from_environment({}))
         async with client_of(app) as client:
-            yield Server(client, log, progress, committed, refreshed)
+            yield Server(client, log, progress, committed, refreshed, quotes)
