@@ -314,6 +314,12 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(VenueClient, "__init__", unthrottled)
 
 
+def hush(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing be asked but what the test asks."""
+    for name in ("SETTLING_SECONDS", "SECOND_LOOK_SECONDS", "REFRESHED_SECONDS", "CONFIRMED_SECONDS"):
+        monkeypatch.setattr(account_stream, name, 60)
+
+
 @asynccontextmanager
 async def running(stage: Stage) -> AsyncIterator[Stage]:
     """Let a stage's exchange work."""

@@ -4,12 +4,14 @@ Each case pulls one lever of the test venue. Nothing is sent twice, whatever is 
 tell is found by asking, by the next comparison at the latest.
 """
 
+from contextlib import asynccontextmanager
+
 import pytest
 
 from domain.errors import Invalid, Unavailable
 from domain.values import Side
 from tests.venues.levers import PRIVATE, Lever, Pull
-from tests.venues.stages import REAL, Stage, client_of, hurry, staged
+from tests.venues.stages import REAL, Stage, client_of, hurry, hush, staged
 from tests.venues.told import until
 
 ON_REAL = pytest.mark.parametrize("connector", REAL)
@@ -20,6 +22,13 @@ SHORT_MS = 100
 @pytest.fixture
 async def stage(connector, monkeypatch):
     hurry(monkeypatch)
+    async with connected(connector) as running_stage:
+        yield running_stage
+
+
+@asynccontextmanager
+async def connected(connector):
+    """Give a real venue with an account whose stream is followed."""
     async with staged(connector) as running_stage:
         await running_stage.exchange.connect(running_stage.memory(), running_stage.credentials)
         await running_stage.listening()
@@ -137,17 +146,20 @@ async def test_an_order_that_is_refused_ends_in_the_venues_words(stage, code, me
 
 @ON_REAL
 @pytest.mark.parametrize("status", [429, 418])
-async def test_nothing_leaves_while_the_venue_wants_to_be_left_alone(stage, status):
-    stage.levers.arm(pull(Lever.LIMIT_RATE, "place", status=status, seconds=0.2))
-    refused = await stage.place()
-    await stage.told_of(refused, "OrderRejected")
-    waiting = stage.order()
-    with pytest.raises(Invalid, match="told us to wait"):
-        await stage.exchange.place(waiting)
-    assert stage.came(waiting) == 0
-    assert (await stage.exchange.report(stage.account)).holdings  # asked when the time is over
-    await stage.agrees(await stage.resting())
-    assert not stage.levers.impatient
+async def test_nothing_leaves_while_the_venue_wants_to_be_left_alone(connector, status, monkeypatch):
+    hurry(monkeypatch)
+    hush(monkeypatch)
+    async with connected(connector) as stage:
+        stage.levers.arm(pull(Lever.LIMIT_RATE, "place", status=status, seconds=0.2))
+        refused = await stage.place()
+        await stage.told_of(refused, "OrderRejected")
+        waiting = stage.order()
+        with pytest.raises(Invalid, match="told us to wait"):
+            await stage.exchange.place(waiting)
+        assert stage.came(waiting) == 0
+        assert (await stage.exchange.report(stage.account)).holdings  # asked when the time is over
+        await stage.agrees(await stage.resting())
+        assert not stage.levers.impatient
 
 
 @pytest.mark.parametrize("connector", ["okx", "okx_perpetual"])
