@@ -17,6 +17,7 @@ from adapters.exchanges.ccxt_lazily import exchange_class, install
 from adapters.exchanges.connections import ATTEMPT
 from adapters.exchanges.names import Connector
 from adapters.exchanges.refusals import decoded
+from adapters.exchanges.throttle import Throttle
 
 logger = structlog.get_logger()
 
@@ -179,9 +180,8 @@ def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
 
         on_json_response = staticmethod(decoded)
 
-        def init_throttler(self, cost: float | None = None) -> None:
-            super().init_throttler(cost)
-            self.orders_throttler = type(self.throttler)(self.tokenBucket, self.asyncio_loop)
+        def init_throttler(self, _: float | None = None) -> None:
+            self.throttler, self.orders_throttler = Throttle(self.rateLimit), Throttle(self.rateLimit)
 
         async def throttle(self, cost: float | None = None) -> None:
             """Wait for the turn of a request. Venues count orders apart, so none waits behind our questions."""
