@@ -25,6 +25,8 @@ SETTLING_SECONDS = 1.0
 SECOND_LOOK_SECONDS = 5.0
 TRADES_FOLLOW_SECONDS = 0.3
 """A trade comes with its order, or so soon after it; after that it is asked for."""
+SHOWN_SECONDS = 0.2
+"""What comes so soon after each other of balances on the stream is told as one."""
 REFRESHED_SECONDS, CONFIRMED_SECONDS = 2.0, 10.0
 """What comes so soon after each other is one question for balances, where they are not streamed and where they are."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -63,6 +65,7 @@ class AccountStream:
             tasks.create_task(self._mend())
             tasks.create_task(self._revive())
             tasks.create_task(self._complete())
+            tasks.create_task(self._show())
             tasks.create_task(self._refresh())
 
     async def _follow(self, method: str, take: Take) -> None:
@@ -149,6 +152,13 @@ class AccountStream:
                     break
                 with suppress(TimeoutError):  # an order that becomes lacking now does not wait for the others
                     await asyncio.wait_for(account.lacking.wait(), pause)
+
+    async def _show(self) -> None:
+        """Tell what the stream says of balances; every order and every fill changes them."""
+        while True:
+            await self._account.moved.wait()
+            await asyncio.sleep(SHOWN_SECONDS)
+            self._account.show()
 
     async def _refresh(self) -> None:
         """Ask for balances and positions after whatever may have changed them."""

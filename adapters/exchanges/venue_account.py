@@ -54,8 +54,7 @@ class VenueAccount:
             account=self.name, connector=self.connector, symbols=venue, ways=venue, clock=venue.clock
         )
         self.inquiry = Inquiry(self.name, client, venue, self.tracker)
-        self.lacking = asyncio.Event()
-        self.touched = asyncio.Event()
+        self.lacking, self.touched, self.moved = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.deaf = asyncio.Event()  # the streams are open, and did not tell what happened
         self._looking = asyncio.Lock()
         self._is_new = memory.balances is None
@@ -312,7 +311,12 @@ class VenueAccount:
         named = {holding.token: holding for holding in holdings(raw)}
         if any(self._holdings.get(token) != holding for token, holding in named.items()):
             self._holdings |= named
-            self._sink(Told(), holdings=list(self._holdings.values()))
+            self.moved.set()
+
+    def show(self) -> None:
+        """Tell the balances as the stream has them."""
+        self.moved.clear()
+        self._sink(Told(), holdings=list(self._holdings.values()))
 
     def tell(self, told: Told) -> None:
         """Tell the sink what is new, and see to it that what hangs on it is asked for."""
