@@ -98,6 +98,7 @@ class Tracker:
         self._ways = ways
         self._clock = clock
         self._live: dict[str, Tracked] = {}
+        self._lacking: dict[str, Tracked] = {}
         self._done: OrderedDict[str, Tracked] = OrderedDict()
         self._by_venue_id: dict[str, Tracked] = {}
         self._orphans: dict[str, list[Raw]] = {}
@@ -110,7 +111,7 @@ class Tracker:
     @property
     def lacking(self) -> Sequence[Tracked]:
         """The orders that have trades at the venue that were not told."""
-        return [tracked for tracked in self._live.values() if tracked.is_lacking]
+        return list(self._lacking.values())
 
     @property
     def orphans(self) -> Mapping[str, Sequence[Raw]]:
@@ -302,6 +303,10 @@ class Tracker:
 
     def _settle(self, tracked: Tracked, told: Told) -> None:
         """Tell the end of an order once all its trades are told; one that traded after its end is live again."""
+        if tracked.is_lacking:
+            self._lacking[tracked.order_id] = tracked
+        else:
+            self._lacking.pop(tracked.order_id, None)
         if tracked.end is None or tracked.is_lacking:
             self._done.pop(tracked.order_id, None)
             self._live[tracked.order_id] = tracked
