@@ -24,6 +24,9 @@ class ExchangePrices:
 
     def __init__(self, client: VenueClient, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Ask nothing yet. The client is closed with this."""
+        # ccxt computes with some numbers of prices and limits, and cannot do so with texts. A float that is shown as
+        # shortly as can be is what the venue wrote, up to fifteen digits.
+        client.exchange.number = float
         self._client = client
         self._monotonic = monotonic
         self._markets: Markets | None = None

@@ -135,12 +135,15 @@ class _Polled:
                 self._prices = Prices(await source.prices())
             except DomainError as reason:
                 failures += 1
-                self._note(reason.message, failures)
+                self._problem = reason.message
+                if failures == 1:
+                    logger.warning("rate_source_away", source=self._name, why=reason.message)
             except Exception:
                 # Rates are no part of trading: what a source's answer breaks must not stop the server.
                 failures += 1
-                logger.exception("rate_source_failed", source=self._name)
-                self._note(f"{self._name} answered what cannot be read", failures)
+                self._problem = f"{self._name} answered what cannot be read"
+                if failures == 1:
+                    logger.exception("rate_source_failed", source=self._name)
             else:
                 failures = 0
                 self._seen_at, self._problem = began, None
@@ -148,11 +151,6 @@ class _Polled:
             await asyncio.sleep(self._pause(source, failures))
         self._wanted.clear()
         self._tried.clear()
-
-    def _note(self, why: str, failures: int) -> None:
-        if failures == 1:
-            logger.warning("rate_source_away", source=self._name, why=why)
-        self._problem = why
 
     def _pause(self, source: Source, failures: int) -> float:
         if not failures:

@@ -1,0 +1,74 @@
+"""Rates by the prices of the test venue, through ccxt's own classes."""
+
+import asyncio
+from collections.abc import Coroutine
+from decimal import Decimal
+
+import pytest
+
+from adapters.exchanges import names
+from adapters.exchanges.clients import VenueClient
+from adapters.rate_sources.exchanges import ExchangePrices
+from adapters.rate_sources.polling import Patience, PolledSources
+from tests.venues.floor import Floor
+from tests.venues.ledger import Market
+from tests.venues.serving import running_venue
+
+
+class OneByOne(VenueClient):
+    """A venue that does not tell all prices at once."""
+
+    def has(self, capability: str) -> bool:
+        return capability != "fetchTickers" and super().has(capability)
+
+
+def middles(floor, market):
+    return {pair: (quote.bid + quote.ask) / 2 for pair, quote in floor.desk(market).quotes.items()}
+
+
+@pytest.mark.parametrize("kind", [VenueClient, OneByOne], ids=["all at once", "one by one"])
+async def test_prices_are_the_middle_of_each_market(venue, kind):
+    source = ExchangePrices(kind(names.connector("binance"), urls=venue.urls["binance"]))
+    assert await source.prices() == middles(venue.floor, Market.SPOT)
+    await source.close()
+
+
+async def test_perpetuals_have_prices_too(venue):
+    source = ExchangePrices(VenueClient(names.connector("binance_perpetual"), urls=venue.urls["binance_perpetual"]))
+    prices = await source.prices()
+    assert prices
+    assert prices.keys() == venue.floor.desk(Market.SWAP).rules.keys()
+    await source.close()
+
+
+async def test_rates_follow_the_venue_and_outlive_it_with_their_age(monkeypatch):
+    monkeypatch.setattr(ExchangePrices, "every_seconds", 0.01)
+    tasks: list[asyncio.Task[None]] = []
+
+    def spawn(work: Coroutine[object, object, None]) -> None:
+        tasks.append(asyncio.create_task(work))
+
+    floor = Floor(seed=1)
+    async with running_venue(floor) as venue:
+        client = VenueClient(names.connector("binance"), urls=venue.urls["binance"])
+        client.exchange.enableRateLimit = False
+        sources = PolledSources(lambda _: ExchangePrices(client), spawn=spawn, patience=Patience(retry=0.01))
+        said = await sources.prices("binance", wait_seconds=10)
+        assert said.prices.rate("BTC", "USDT") == middles(floor, Market.SPOT)["BTC-USDT"]
+        assert said.prices.rate("ETH", "BTC") is not None
+        floor.move("BTC-USDT", Decimal(70_000), market=Market.SPOT)
+        wanted = middles(floor, Market.SPOT)["BTC-USDT"]
+        async with asyncio.timeout(10):
+            while said.prices.rate("BTC", "USDT") != wanted:
+                await asyncio.sleep(0.01)
+                said = await sources.prices("binance", wait_seconds=0)
+    async with asyncio.timeout(10):
+        while said.problem is None:
+            await asyncio.sleep(0.01)
+            said = await sources.prices("binance", wait_seconds=0)
+    assert said.prices.rate("BTC", "USDT") == wanted
+    assert said.age_seconds is not None
+    assert said.age_seconds > 0
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
