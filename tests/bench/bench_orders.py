@@ -3,7 +3,8 @@
 An order's way is timed from the request that the client sends to its arrival at the test venue: through Nectar, with
 the intent committed in between, and from the same call of ccxt alone, in turns. The difference is Nectar's: for half of
 the orders the medians are compared, for 99 % the slowest of ours with the median of ccxt alone, so that what slows
-ccxt now and then counts against us. ccxt's own rate limit holds for one account, so the orders go through several.
+ccxt now and then counts against us. The rate limit, which ours keeps and ccxt alone has turned off, holds for one
+account, so the orders go through several.
 """
 
 import asyncio
@@ -15,18 +16,16 @@ from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
-import httpx
-import msgspec
 import uvloop
 
 from adapters.exchanges.dialects import dialect
 from adapters.garbage import collect_rarely
 from adapters.logging import configure
 from tests.bench.database import fresh_database
-from tests.bench.nectar import CONNECTOR, connect, nectar
+from tests.bench.nectar import CONNECTOR, Lines, connect, nectar
 from tests.bench.plain import exchanges
 from tests.bench.table import Row, at_most, show
-from tests.bench.venue import Fill, Running, times_of, venue
+from tests.bench.venue import Fill, Running, fill, times_of, venue
 
 ACCOUNTS = 10
 ROUNDS = 3
@@ -84,10 +83,12 @@ async def main() -> bool:
         running = await stack.enter_async_context(venue(2 * ACCOUNTS))
         ours, theirs = running.keys[:ACCOUNTS], running.keys[ACCOUNTS:]
         url = await stack.enter_async_context(fresh_database())
-        _, client = await stack.enter_async_context(nectar(running, url))
+        server, client = await stack.enter_async_context(nectar(running, url))
         await connect(client, ours)
+        lines = Lines(server.port)
+        stack.callback(lines.close)
         made = await stack.enter_async_context(exchanges(running, theirs))
-        by_nectar, by_ccxt = through_nectar(client, [keys.account for keys in ours]), through_ccxt(made)
+        by_nectar, by_ccxt = through_nectar(lines, [keys.account for keys in ours]), through_ccxt(made)
         warm = Sides(running)
         for rate in SECONDS:
             await warm.round(rate, by_nectar, warm.ours[rate])
@@ -97,7 +98,7 @@ async def main() -> bool:
             for rate in SECONDS:
                 await sides.round(rate, by_ccxt, sides.plain[rate])
                 resting = await sides.round(rate, by_nectar, sides.ours[rate])
-        visible = await fills(running, client, resting[-FILLS:], [keys.account for keys in ours])
+        visible = await fills(running, lines, resting[-FILLS:], [keys.account for keys in ours])
     rows = [row for rate in SECONDS for row in rows_of(rate, sides)]
     p50, p99 = _p50_p99(visible)
     shown = [
@@ -108,19 +109,15 @@ async def main() -> bool:
     return show(f"From a fill on the exchange's stream to the answer of a query, {FILLS_PER_SECOND}/s", shown) and kept
 
 
-def through_nectar(client: httpx.AsyncClient, accounts: list[str]) -> Send:
+def through_nectar(lines: Lines, accounts: list[str]) -> Send:
     """Return what places an order over HTTP."""
     venue_id = dialect(CONNECTOR).venue_id
 
     async def send(number: int) -> str:
         order = {**ORDER, "account_name": accounts[number % len(accounts)], "connector_name": CONNECTOR}
-        answer = await client.post("/trading/orders", content=msgspec.json.encode(order), headers=_JSON)
-        return venue_id(answer.raise_for_status().json()["order_id"])
+        return venue_id((await lines.post("/trading/orders", order, 201))["order_id"])
 
     return send
-
-
-_JSON = {"Content-Type": "application/json"}
 
 
 def through_ccxt(made: list[Any]) -> Send:
@@ -135,24 +132,23 @@ def through_ccxt(made: list[Any]) -> Send:
     return send
 
 
-async def fills(running: Running, client: httpx.AsyncClient, resting: list[str], accounts: list[str]) -> list[float]:
+async def fills(running: Running, lines: Lines, resting: list[str], accounts: list[str]) -> list[float]:
     """Have resting orders filled at a steady rate; return the milliseconds until a query showed each."""
     our_id = dialect(CONNECTOR).our_id
     seen: dict[str, float] = {}
 
     async def ask() -> None:
         while len(seen) < len(resting):
-            page = await client.post("/trading/trades", content=b'{"limit": 50}', headers=_JSON)
+            page = await lines.post("/trading/trades", {"limit": 50}, 200)
             at = perf_counter()
-            for trade in page.raise_for_status().json()["data"]:
+            for trade in page["data"]:
                 seen.setdefault(trade["order_id"], at)
             await asyncio.sleep(ASKED_AGAIN_SECONDS)
 
     asking = asyncio.create_task(ask())
-    whose = await _accounts_of(client, accounts)
+    whose = await _accounts_of(lines, accounts)
     for order in resting:
-        fill = Fill(account=whose[our_id(order) or ""], client_id=order)
-        (await client.post(f"http://{running.address}/-/fill", content=msgspec.json.encode(fill))).raise_for_status()
+        await fill(running, Fill(account=whose[our_id(order) or ""], client_id=order))
         await asyncio.sleep(1 / FILLS_PER_SECOND)
     async with asyncio.timeout(ARRIVED_SECONDS):
         await asking
@@ -160,13 +156,13 @@ async def fills(running: Running, client: httpx.AsyncClient, resting: list[str],
     return [(seen[our_id(order) or ""] - told[order]) * 1000 for order in resting]
 
 
-async def _accounts_of(client: httpx.AsyncClient, accounts: list[str]) -> dict[str, str]:
+async def _accounts_of(lines: Lines, accounts: list[str]) -> dict[str, str]:
     whose: dict[str, str] = {}
     for account in accounts:
         cursor: str | None = None
         while True:
             body = {"account_names": [account], "limit": 1000, "cursor": cursor}
-            page = (await client.post("/trading/orders/search", json=body)).raise_for_status().json()
+            page = await lines.post("/trading/orders/search", body, 200)
             whose |= {order["order_id"]: account for order in page["data"]}
             cursor = page["pagination"]["next_cursor"]
             if cursor is None:

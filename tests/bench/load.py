@@ -17,8 +17,8 @@ import uvloop
 from adapters.settings import DEFAULT_PASSWORD
 
 HEAD_END = b"\r\n\r\n"
-_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
-_USER = b64encode(f"admin:{DEFAULT_PASSWORD}".encode()).decode()
+LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+USER = b64encode(f"admin:{DEFAULT_PASSWORD}".encode()).decode()
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +59,7 @@ class _Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         answer = self._answer + data
         head, end, body = answer.partition(HEAD_END)
-        length = _LENGTH.search(head)
+        length = LENGTH.search(head)
         if not end or length is None or len(body) < int(length[1]):
             self._answer = answer
             return
@@ -92,7 +92,7 @@ async def run(load: Load) -> Figures:
     done: asyncio.Future[None] = loop.create_future()
     body = load.body.encode()
     request = (
-        f"POST {load.path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {_USER}\r\n"
+        f"POST {load.path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {USER}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
     clients = [

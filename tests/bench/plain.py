@@ -21,9 +21,10 @@ WATCHED = ("watch_orders", "watch_my_trades", "watch_balance")
 
 
 def exchange(keys: Keys, running: Running) -> Any:
-    """Return ccxt's Binance with an account's keys, only the URLs set."""
+    """Return ccxt's Binance with an account's keys, the URLs set and its rate limit off: it adds some 10 ms."""
     options = {"fetchMarkets": {"types": ["spot"]}, "fetchMargins": False, "adjustForTimeDifference": True}
-    made = exchange_class("binance")({"apiKey": keys.api_key, "secret": keys.secret, "options": options})
+    config = {"apiKey": keys.api_key, "secret": keys.secret, "enableRateLimit": False, "options": options}
+    made = exchange_class("binance")(config)
     made.has["fetchCurrencies"] = False
     made.urls = made.deep_extend(made.urls, running.urls["binance"])
     return made

@@ -137,6 +137,12 @@ async def times_of(running: Running) -> Times:
         return msgspec.json.decode(await answer.read(), type=Times)
 
 
+async def fill(running: Running, wanted: Fill) -> None:
+    """Have somebody trade with a resting order."""
+    async with aiohttp.request("POST", f"http://{running.address}/-/fill", data=msgspec.json.encode(wanted)) as answer:
+        answer.raise_for_status()
+
+
 async def followed(running: Running) -> int:
     """Return how many accounts have a user stream open; this process follows each, too."""
     async with aiohttp.request("GET", f"http://{running.address}/-/followed") as answer:
