@@ -8,9 +8,7 @@ from decimal import Decimal
 from functools import partial
 from itertools import count
 
-import pytest
-
-from adapters.exchanges import account_stream, ccxt_exchange, inquiry, names
+from adapters.exchanges import names
 from adapters.exchanges.ccxt_exchange import CcxtExchange
 from adapters.exchanges.clients import VenueClient
 from adapters.exchanges.dialects import dialect
@@ -43,9 +41,6 @@ TRADING = SPOT + PERPETUAL
 ALL = ("memory", "memory_perpetual", *TRADING)
 
 PAIR = "BTC-USDT"
-TIMEOUT_MS = 500
-"""After so long an answer of the venue is not waited for any more."""
-
 _numbers = count(1)
 
 
@@ -288,36 +283,6 @@ def keys_for(name: str, floor: Floor, account: str) -> Mapping[str, str]:
     return {
         field: shown[attribute] for field, attribute in names.connector(name).credentials.items() if attribute in shown
     }
-
-
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody wait for a rate limit or for a time-out that a real venue needs."""
-    for module, name, seconds in (
-        (account_stream, "POLL_SECONDS", 0.1),
-        (account_stream, "SETTLING_SECONDS", 0.05),
-        (account_stream, "SECOND_LOOK_SECONDS", 0.2),
-        (account_stream, "TRADES_FOLLOW_SECONDS", 0.02),
-        (account_stream, "REFRESHED_SECONDS", 0.02),
-        (account_stream, "CONFIRMED_SECONDS", 0.05),
-        (account_stream, "FIRST_PAUSE", 0.05),
-        (account_stream, "LONGEST_PAUSE", 0.2),
-        (ccxt_exchange, "BEGIN_AGAIN_SECONDS", 0.1),
-        (inquiry, "ASKED_AGAIN_AFTER_SECONDS", (0.05, 0.25)),
-    ):
-        monkeypatch.setattr(module, name, seconds)
-    begin = VenueClient.__init__
-
-    def unthrottled(client: VenueClient, *args: object, **more: object) -> None:
-        begin(client, *args, **more)  # type: ignore[arg-type]
-        client.exchange.enableRateLimit, client.exchange.timeout = False, TIMEOUT_MS
-
-    monkeypatch.setattr(VenueClient, "__init__", unthrottled)
-
-
-def hush(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be asked but what the test asks."""
-    for name in ("SETTLING_SECONDS", "SECOND_LOOK_SECONDS", "REFRESHED_SECONDS", "CONFIRMED_SECONDS"):
-        monkeypatch.setattr(account_stream, name, 60)
 
 
 @asynccontextmanager

@@ -7,7 +7,8 @@ import pytest
 
 from domain.errors import Invalid
 from domain.values import PositionAction, PositionMode, PositionSide, Side
-from tests.venues.stages import PAIR, PERPETUAL, SPOT, hurry, staged
+from tests.venues.mishaps import hurry
+from tests.venues.stages import PAIR, PERPETUAL, SPOT, staged
 from tests.venues.told import until
 
 OPEN, CLOSE = PositionAction.OPEN, PositionAction.CLOSE

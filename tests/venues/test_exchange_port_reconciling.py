@@ -8,7 +8,8 @@ import pytest
 from domain import orders
 from domain.values import PositionSide, Side
 from tests.venues.levers import Lever, Pull
-from tests.venues.stages import PAIR, REAL, REAL_PERPETUAL, REAL_SPOT, hurry, staged
+from tests.venues.mishaps import hurry
+from tests.venues.stages import PAIR, REAL, REAL_PERPETUAL, REAL_SPOT, staged
 from tests.venues.told import until
 
 ON_REAL = pytest.mark.parametrize("connector", REAL)
