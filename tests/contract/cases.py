@@ -230,12 +230,40 @@ TRADING = {
         words="not a perpetual connector",
     ),
 }
+_RATES = {"trading_pairs": ["BTC-USDT", "ETH-BTC", "X-Y"]}
+_TOKEN = {"global_token_name": "USDT", "global_token_symbol": "$"}
+RATES = {
+    "get_config": get("/rate-oracle/config"),
+    "get_prices": get("/rate-oracle/prices"),
+    "get_prices__live": get("/rate-oracle/prices", maps=("$.prices",)),
+    "get_rate": get("/rate-oracle/rate/BTC-USDT"),
+    "get_rate__live": get("/rate-oracle/rate/BTC-USDT"),
+    "get_rate_async": get("/rate-oracle/rate-async/BTC-USDT"),
+    "get_rate_async__live": get("/rate-oracle/rate-async/BTC-USDT"),
+    "get_rates": Case(path="/rate-oracle/rates", body={"trading_pairs": ["BTC-USDT", "X-Y"]}),
+    "get_rates__live": Case(path="/rate-oracle/rates", body=_RATES),
+    "get_rates__missing": Case(path="/rate-oracle/rates", body={}),
+    "get_sources": get("/rate-oracle/sources"),
+    "update_config": Case(
+        method="PUT",
+        path="/rate-oracle/config",
+        body={"rate_oracle_source": {"name": "paper"}, "global_token": _TOKEN},
+    ),
+    "update_config__bad_source": Case(
+        method="PUT",
+        path="/rate-oracle/config",
+        body={"rate_oracle_source": {"name": "nope"}},
+        words="Invalid rate oracle source: nope. Available sources: [",
+    ),
+    "update_config__empty": Case(method="PUT", path="/rate-oracle/config", body={}),
+}
 CASES = {
     f"{area}/{name}": case
     for area, cases in (
         ("accounts", ACCOUNTS),
         ("connectors", CONNECTORS),
         ("portfolio", PORTFOLIO),
+        ("rate_oracle", RATES),
         ("trading", TRADING),
     )
     for name, case in cases.items()

@@ -10,7 +10,7 @@ from tests.contract.comparing import differences
 from tests.contract.trading import place
 
 GOLDEN = Path(__file__).parent / "golden"
-AREAS = ("accounts", "connectors", "portfolio", "trading")
+AREAS = ("accounts", "connectors", "portfolio", "rate_oracle", "trading")
 
 
 def recorded(name):
@@ -29,6 +29,8 @@ def prepared(server, traded):
         for account in ("empty", "to_delete", "hedger"):
             client.post("/accounts/add-account", params={"account_name": account}).raise_for_status()
         client.post("/accounts/add-credential/hedger/paper_perpetual", json={}).raise_for_status()
+        source = {"rate_oracle_source": {"name": "paper"}}  # the one that is there without a network
+        client.put("/rate-oracle/config", json=source).raise_for_status()
         sell = {"trade_type": "SELL", "amount": 0.02}
         place(client, **sell)
         return {"canceled": traded.canceled, "fresh": place(client, order_type="LIMIT", price=20_000)}
