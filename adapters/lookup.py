@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from decimal import Decimal
 
-from commands.ports import AccountMemory, OpenOrder
+from commands.ports import RECENTLY, AccountMemory, OpenOrder
 from domain.accounts import Account
-from domain.orders import OrderPlaced
+from domain.orders import OrderObserved, OrderPlaced
 from domain.positions import PositionObserved
 from domain.values import PositionSide
 from projections import accounts, orders, portfolio, positions
@@ -65,16 +66,17 @@ async def _memory(connection: Connection, account: str, connector: str) -> Accou
         None if balances is None else balances[1],
         *(position.observed_at for position in held),
     ]
+    last_seen_at = max((at for at in seen if at is not None), default=None)
+    ended: Sequence[tuple[OrderPlaced | OrderObserved, str, Decimal, list[str]]] = ()
+    if last_seen_at is not None:
+        since = last_seen_at - RECENTLY
+        ended = await orders.ended(connection, account=account, connector=connector, traded_since=since)
     return AccountMemory(
         account=account,
         connector=connector,
         balances=None if balances is None else balances[0],
-        open_orders=[
-            OpenOrder(order=order, exchange_order_id=number, filled=filled, trade_ids=frozenset(trade_ids))
-            for order, number, filled, trade_ids in await orders.accepted(
-                connection, account=account, connector=connector
-            )
-        ],
+        open_orders=_remembered(await orders.accepted(connection, account=account, connector=connector)),
+        ended_orders=_remembered(ended),
         pairs=sorted(
             {
                 *await orders.pairs(connection, account=account, connector=connector),
@@ -98,5 +100,12 @@ async def _memory(connection: Connection, account: str, connector: str) -> Accou
         ],
         leverage=await positions.leverages(connection, account=account, connector=connector),
         mode=await positions.mode(connection, account=account, connector=connector),
-        last_seen_at=max((at for at in seen if at is not None), default=None),
+        last_seen_at=last_seen_at,
     )
+
+
+def _remembered(found: Sequence[tuple[OrderPlaced | OrderObserved, str, Decimal, list[str]]]) -> list[OpenOrder]:
+    return [
+        OpenOrder(order=order, exchange_order_id=number, filled=filled, trade_ids=frozenset(trade_ids))
+        for order, number, filled, trade_ids in found
+    ]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
@@ -120,6 +120,10 @@ class Vault(Protocol):
         ...
 
 
+RECENTLY = timedelta(minutes=15)
+"""How long before the newest fact something may have happened that was not told, though what came later was."""
+
+
 class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order that the venue has accepted and that may still trade; an `OrderObserved` was placed by somebody else.
 
@@ -135,7 +139,8 @@ class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
 class AccountMemory(msgspec.Struct, frozen=True, kw_only=True):
     """What the log knows of an account on a connector, given to the connector when it connects.
 
-    `open_orders` with the oldest first, `pairs` are all that the account ever traded or held a position in there.
+    `open_orders` with the oldest first; `ended_orders` traded `RECENTLY` and can trade no more: their trades are known
+    when the venue tells them again. `pairs` are all that the account ever traded or held a position in there.
     `last_seen_at` is the venue time of the newest fact.
     """
 
@@ -143,6 +148,7 @@ class AccountMemory(msgspec.Struct, frozen=True, kw_only=True):
     connector: str
     balances: Sequence[Balance] | None
     open_orders: Sequence[OpenOrder] = ()
+    ended_orders: Sequence[OpenOrder] = ()
     pairs: Sequence[str] = ()
     positions: Sequence[PositionObserved] = ()
     leverage: Mapping[str, int] = {}

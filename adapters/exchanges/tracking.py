@@ -130,8 +130,8 @@ class Tracker:
             self._live[tracked.order_id] = tracked
         return tracked
 
-    def remember(self, known: OpenOrder) -> None:
-        """Know an open order as the log has it."""
+    def remember(self, known: OpenOrder, *, ended: bool = False) -> None:
+        """Know an order as the log has it, open or `ended`."""
         order = known.order
         order_id = (
             order.client_order_id
@@ -146,9 +146,13 @@ class Tracker:
             trade_ids=set(known.trade_ids),
             filled=known.filled,
             traded=known.filled,
+            ended=ended,
         )
-        self._live[order_id] = tracked
         self._by_venue_id[known.exchange_order_id] = tracked
+        if ended:
+            self._keep_done(tracked)
+        else:
+            self._live[order_id] = tracked
 
     def give_up(self, order_id: str) -> None:
         """Forget an order that never reached the venue, or that it refused."""
@@ -183,7 +187,7 @@ class Tracker:
             self._trade(tracked, trade, told, settled=False)
         for trade in self._orphans.pop(venue_id, ()):
             self._trade(tracked, trade, told, settled=True)
-        if tracked.end is None:
+        if tracked.end is None and not tracked.ended:
             tracked.end = self._end(status, amount or tracked.order.amount, tracked, at, raw)
         self._settle(tracked, told)
         return told
@@ -199,11 +203,16 @@ class Tracker:
         if tracked is not None:
             self._trade(tracked, raw, told, settled=settled)
             self._settle(tracked, told)
-        elif venue_id and self._symbols.pair(_text(raw.get("symbol"))) and len(self._orphans) < _ORPHANS_KEPT:
+        elif venue_id and self._symbols.pair(_text(raw.get("symbol"))) and (settled or self._has_room):
             waiting = self._orphans.setdefault(venue_id, [])
             if settled:
                 waiting.append(raw)
         return told
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether one more order may be looked up for a trade of the stream; else the next comparison finds it."""
+        return len(self._orphans) < _ORPHANS_KEPT
 
     def settle(self, tracked: Tracked) -> Told:
         """Tell the end of an order that was found by other ways, if it is through."""
@@ -307,14 +316,17 @@ class Tracker:
             self._lacking[tracked.order_id] = tracked
         else:
             self._lacking.pop(tracked.order_id, None)
-        if tracked.end is None or tracked.is_lacking:
+        if (tracked.end is None and not tracked.ended) or tracked.is_lacking:
             self._done.pop(tracked.order_id, None)
             self._live[tracked.order_id] = tracked
             return
-        if not tracked.ended and not isinstance(tracked.end, OrderFilled):
+        if tracked.end is not None and not tracked.ended and not isinstance(tracked.end, OrderFilled):
             told.orders.append((tracked.order_id, tracked.end))
         tracked.ended = True
         self._live.pop(tracked.order_id, None)
+        self._keep_done(tracked)
+
+    def _keep_done(self, tracked: Tracked) -> None:
         self._done[tracked.order_id] = tracked
         if len(self._done) > _DONE_KEPT:
             _, oldest = self._done.popitem(last=False)

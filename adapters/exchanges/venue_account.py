@@ -19,7 +19,7 @@ from adapters.exchanges.inquiry import Inquiry
 from adapters.exchanges.standing import Held, closed, holdings, number
 from adapters.exchanges.tracking import Told, Tracked, Tracker, told_at
 from adapters.exchanges.venue import Venue
-from commands.ports import AccountMemory
+from commands.ports import RECENTLY, AccountMemory
 from domain.errors import Invalid, Unavailable
 from domain.orders import CancelRejected, OrderObserved, OrderPlaced, OrderRejected
 from domain.portfolio import Holding
@@ -32,8 +32,6 @@ logger = structlog.get_logger()
 
 LEAVES_WITHIN_SECONDS = 5.0
 """An order that waits longer, for its turn in the venue's rate limit, is not sent any more."""
-BEFORE_A_CRASH = timedelta(minutes=15)
-"""So much of what the log saw last is asked for again after a start: a stream may have been dead without a word."""
 OVERLAP = timedelta(minutes=1)
 RECORDED_SECONDS = 10.0
 HEARD_WITHIN = timedelta(seconds=10)
@@ -65,9 +63,11 @@ class VenueAccount:
             b.token: Holding(token=b.token, units=b.units, available=b.available) for b in memory.balances or ()
         }
         seen = memory.last_seen_at
-        self._looked_at = venue.clock() if seen is None else seen - BEFORE_A_CRASH
+        self._looked_at = venue.clock() if seen is None else seen - RECENTLY
         for order in memory.open_orders:
             self.tracker.remember(order)
+        for order in memory.ended_orders:
+            self.tracker.remember(order, ended=True)
 
     @property
     def tokens(self) -> Iterable[str]:

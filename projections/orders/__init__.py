@@ -162,12 +162,33 @@ async def accepted(
 
     Each with the venue's id, the base filled so far and the ids of the trades that it was filled by.
     """
+    return await _traded(
+        connection,
+        "state in ('placed', 'unknown', 'accepted') and state = 'accepted' and account = %s and connector = %s",
+        [account, connector],
+    )
+
+
+async def ended(
+    connection: Connection, *, account: str, connector: str, traded_since: datetime
+) -> list[tuple[OrderPlaced | OrderObserved, str, Decimal, list[str]]]:
+    """Return the orders that traded since a time and can trade no more, as `accepted` does."""
+    return await _traded(
+        connection,
+        "order_id in (select order_id from trades where account = %s and connector = %s and filled_at >= %s)"
+        " and state in ('filled', 'canceled', 'expired') and exchange_order_id is not null",
+        [account, connector, traded_since],
+    )
+
+
+async def _traded(
+    connection: Connection, condition: str, values: Sequence[object]
+) -> list[tuple[OrderPlaced | OrderObserved, str, Decimal, list[str]]]:
     found = await connection.execute(
         f"select {_PLACED}, server is null, exchange_order_id, filled,"
         " array(select trade_id from trades t where t.order_id = orders.order_id order by t.position)"
-        " from orders where state in ('placed', 'unknown', 'accepted')"
-        " and state = 'accepted' and account = %s and connector = %s order by placed_at, position",
-        [account, connector],
+        f" from orders where {condition} order by placed_at, position",
+        values,
     )
     rows = await found.fetchall()
     return [

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import msgspec
+
 from adapters.lookup import Views
 from commands.ports import Log
 from domain.orders import OrderObserved, OrderPlaced
@@ -9,7 +11,7 @@ from projections.pool import Pool
 from projections.replay import rebuild
 from projections.views import VIEWS
 from tests.fakes.lookup import ScanningLookup
-from tests.projections.given import EVERYTHING, filled, observed, tell
+from tests.projections.given import EVERYTHING, accepted, at, canceled, filled, observed, placed, tell
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -41,6 +43,24 @@ async def test_the_memory_of_an_account_is_what_the_whole_log_says(database_url:
         assert await views.cancels_unanswered(requested_before=LATER) == await plain.cancels_unanswered(
             requested_before=LATER
         )
+
+
+async def test_the_memory_of_an_account_has_the_orders_that_ended_recently(database_url: str, log: Log) -> None:
+    stream, late = filled("new", "t2", "1", "90")
+    await tell(
+        log,
+        [
+            *(told(name) for name in ("old", "new", "open") for told in (placed, accepted)),
+            *(filled("old", "t1", "1", "90"), canceled("old")),
+            *((stream, msgspec.structs.replace(late, filled_at=at(2000))), canceled("new")),
+            filled("open", "t3", "1", "90"),
+        ],
+    )
+    await rebuild(database_url, log, VIEWS)
+    async with Pool.open(database_url, size=1) as pool:
+        memory = await Views(pool, seen).memory("master_account", "paper")
+    assert [(o.exchange_order_id, o.filled, o.trade_ids) for o in memory.ended_orders] == [("xnew", 1, {"t2"})]
+    assert len(memory.open_orders) == 1
 
 
 def _fixed(order: OrderPlaced | OrderObserved) -> tuple[object, ...]:

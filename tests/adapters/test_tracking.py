@@ -257,6 +257,18 @@ def test_an_order_from_the_log_goes_on_where_it_was():
     assert tracking.live == []
 
 
+def test_an_ended_order_from_the_log_is_known_by_its_trades_and_may_still_trade():
+    t = tracker()
+    known = OpenOrder(order=placed(), exchange_order_id="77", filled=Decimal(1), trade_ids=frozenset({"a"}))
+    t.remember(known, ended=True)
+    assert t.live == []
+    assert not t.take_trade(trade("a"), settled=True)
+    assert not t.take_order(order("canceled", "1"))
+    assert (t.live, dict(t.orphans)) == ([], {})
+    assert facts(t.take_trade(trade("b"), settled=True)) == [OrderFilled]
+    assert t.live == []
+
+
 def test_a_second_order_with_the_same_client_id_is_not_the_first():
     tracking = tracker()
     tracking.expect(placed())
