@@ -17,13 +17,17 @@ from adapters.asgi import build
 from adapters.checkpoints import PostgresCheckpoints
 from adapters.event_store import PostgresLog
 from adapters.exchanges.names import CONNECTORS, PAPER_TRADE, Connector
+from adapters.exchanges.paper_feed import Feed
 from adapters.exchanges.venues import ConnectedVenues
 from adapters.http.callers import Committed
 from adapters.http.gate import Gate
 from adapters.http.protocol import App
 from adapters.lookup import LOOKED_UP, Views
+from adapters.market_data.feeds import Feeds
+from adapters.market_data.sources import USUAL, Source
 from adapters.migrations import migrate
-from adapters.rate_sources.polling import PolledSources, Source
+from adapters.rate_sources.polling import PolledSources
+from adapters.rate_sources.polling import Source as RateSource
 from adapters.scheduler import scheduled
 from adapters.seals import Sealer
 from adapters.settings import Settings
@@ -140,7 +144,8 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
     after stopping the others.
     """
     intake = Intake(uuid4)
-    connectors = factories(settings, intake)
+    feed = paper_feed(settings)
+    connectors = factories(settings, intake, feed)
     logger.info("migrated", applied=await migrate(database_url))
     vault = await Vault.open(database_url, settings.config_password)
     async with (
@@ -162,6 +167,13 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
 
         venues = ConnectedVenues(connectors, vault=vault, memory=lookup.memory, spawn=spawn)
         rate_sources = PolledSources(partial(rate_source, settings, venues), spawn=spawn)
+        feeds = Feeds(
+            partial(market_source, settings, feed),
+            clock=now,
+            timeout_seconds=settings.market_data_feed_timeout,
+            cleanup_seconds=settings.market_data_cleanup_interval,
+        )
+        loops.append(tasks.create_task(feeds.run(), name="feeds"))
         ports = Ports(
             log=log,
             vault=vault,
@@ -181,7 +193,9 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
         turn = Turn(database_url)
         loops.append(tasks.create_task(_work(settings, bus, intake, ready, turn=turn, log=log), name="work"))
         try:
-            yield _application(settings, bus, pool, progress, ready, rate_sources=rate_sources)
+            yield _application(
+                settings, bus, pool, progress, ready, live={"rate_sources": rate_sources, "feeds": feeds}
+            )
         finally:
             ready.started = False
             # What was begun is finished: sends have their answers, and what venues told is recorded.
@@ -258,16 +272,38 @@ async def _drained(intake: Intake) -> None:
         logger.warning("reports_not_recorded", waiting=intake.waiting)
 
 
-def factories(settings: Settings, sink: Sink) -> Mapping[str, Callable[[], Exchange]]:
-    """Return the connectors that this server can trade on, each imported and made when it is first used.
-
-    The paper connectors share one market. Raises `Invalid` for a recorded one that cannot be used.
-    """
+def paper_feed(settings: Settings) -> Feed:
+    """Return the market of the paper connectors. Raises `Invalid` for a recorded one that cannot be used."""
     from adapters.exchanges.paper_record import open_feed
 
-    feed = open_feed(
+    return open_feed(
         settings.paper_feed, seed=settings.paper_seed, tick_seconds=settings.paper_tick_seconds, start=now()
     )
+
+
+def market_source(settings: Settings, feed: Feed, connector: Connector) -> Source:
+    """Return where the market of a connector is heard, imported when it is first asked for."""
+    if not connector.exchange_id:
+        from adapters.market_data.paper_source import PaperSource
+
+        return PaperSource(
+            feed,
+            name=connector.name,
+            perpetual=connector.perpetual,
+            tick_seconds=float(settings.paper_tick_seconds),
+            clock=now,
+        )
+    from adapters.market_data.ccxt_source import CcxtSource, opener
+
+    urls = settings.venue_urls.get(connector.name, {})
+    return CcxtSource(connector, opener(connector, urls), clock=now, patience=USUAL)
+
+
+def factories(settings: Settings, sink: Sink, feed: Feed) -> Mapping[str, Callable[[], Exchange]]:
+    """Return the connectors that this server can trade on, each imported and made when it is first used.
+
+    The paper connectors share one market.
+    """
 
     def paper(name: str, *, perpetual: bool) -> Exchange:
         from adapters.exchanges.paper import PaperExchange
@@ -310,7 +346,7 @@ def factories(settings: Settings, sink: Sink) -> Mapping[str, Callable[[], Excha
     }
 
 
-def rate_source(settings: Settings, venues: ConnectedVenues, name: str) -> Source:
+def rate_source(settings: Settings, venues: ConnectedVenues, name: str) -> RateSource:
     """Return a source of rates, imported and made when somebody first asks about it."""
     from adapters.rate_sources.table import make
 
@@ -318,7 +354,7 @@ def rate_source(settings: Settings, venues: ConnectedVenues, name: str) -> Sourc
 
 
 def _application(
-    settings: Settings, bus: Bus, pool: Pool, progress: Progress, ready: Readiness, *, rate_sources: PolledSources
+    settings: Settings, bus: Bus, pool: Pool, progress: Progress, ready: Readiness, *, live: Mapping[str, object]
 ) -> App:
     committed = Committed()
     dependencies = {
@@ -326,8 +362,8 @@ def _application(
         "reads": Reads(pool, progress, committed),
         "markets": bus.ports.venues,
         "refresh": partial(_refresh, bus),
-        "rate_sources": rate_sources,
         "readiness": ready,
+        **live,
     }
     app = build(read=CONTROLLERS, write=WRITE, dependencies=dependencies, settings=settings)
     return Gate(app, lambda: ready.started)

@@ -53,8 +53,23 @@ class Shown(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
     missed: int = 0
 
 
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """How long something took, in milliseconds: so often, in all, at least and at most; and of late."""
+
+    count: int
+    total_ms: float
+    least_ms: float
+    most_ms: float
+    recent: int
+    recent_ms: float
+
+
 class FeedState(msgspec.Struct, frozen=True, kw_only=True):
-    """How a feed stands; `age_seconds` is None where nothing came yet. Without readers it ends at `ends_at`."""
+    """How a feed stands; what is None has not come yet. Without readers it ends at `ends_at`.
+
+    `heard` counts its news, `first` is the number of the first one since it last began, of which there were `began`
+    beginnings and `failures`. What was `unreadable` is not shown. `making` is what it took to make what is shown.
+    """
 
     kind: str
     connector: str
@@ -63,8 +78,14 @@ class FeedState(msgspec.Struct, frozen=True, kw_only=True):
     asked_at: Utc
     ends_at: Utc
     readers: int
+    heard_at: Utc | None
     age_seconds: float | None
     stale: bool
     why: str
     heard: int
-    restarts: int
+    first: int
+    first_at: Utc | None
+    began: int
+    failures: int
+    unreadable: int
+    making: Timing

@@ -5,6 +5,8 @@ from litestar import Controller
 from read_api.accounts import Accounts
 from read_api.audit import Audit
 from read_api.connectors import Connectors
+from read_api.market_data import MarketData
+from read_api.order_books import OrderBooks
 from read_api.orders import OrderReads
 from read_api.portfolio import Portfolio
 from read_api.positions import PositionReads
@@ -19,6 +21,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     OrderReads,
     PositionReads,
     Portfolio,
+    MarketData,
+    OrderBooks,
     RateReads,
     Audit,
     Reconciliation,

@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from decimal import Decimal
 from typing import Protocol, TypeVar, runtime_checkable
 
+from domain.candles import Columns
 from domain.connectors import ConfigField, TradingRule
 from domain.market_data import FeedState, FundingTerms, MarketTrade, Shown, Ticker
 from domain.order_books import Book
@@ -139,8 +141,16 @@ class Feeds(Protocol):
         """Begin the books of a connector anew, each with a new snapshot, and return their pairs."""
         ...
 
-    async def check(self, connector: str) -> None:
-        """Raise `NotFound` for a connector that there is not."""
+    def market_of(self, connector: str) -> str:
+        """Return the connector whose market it is: the real one of a paper trade, else itself. Raises `NotFound`."""
+        ...
+
+    def glance(self, connector: str, trading_pair: str) -> Shown[Book] | None:
+        """Return the book that is followed as it was heard last, stale or not, without asking for it."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the time by the clock that the feeds go by."""
         ...
 
     @property
@@ -164,4 +174,21 @@ class RateSources(Protocol):
         Waits for its answer for so long at most. One that is away, or that nobody has, is told in the answer's
         `problem`.
         """
+        ...
+
+
+@runtime_checkable
+class Candles(Protocol):
+    """The candles of all connectors. What is asked raises `Invalid` where it cannot be, `Unavailable` of the venue."""
+
+    def connectors(self) -> Sequence[str]:
+        """Return the names of the connectors that have candles."""
+        ...
+
+    async def latest(self, connector: str, trading_pair: str, name: str, count: int) -> Columns:
+        """Return the newest candles of an interval, the last one still open, oldest first."""
+        ...
+
+    async def between(self, connector: str, trading_pair: str, name: str, start: int, end: int) -> Columns:
+        """Return the candles that begin between two times, both included, in seconds since 1970."""
         ...

@@ -25,7 +25,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from adapters.asgi import build
-from adapters.bootstrap import WRITE, Sending, factories, now, server
+from adapters.bootstrap import WRITE, Sending, factories, now, paper_feed, server
 from adapters.event_store import PostgresLog
 from adapters.exchanges.paper_feed import RULES
 from adapters.exchanges.venues import ConnectedVenues
@@ -133,7 +133,7 @@ async def nectar(wanted: Wanted, settings: Settings) -> AsyncIterator[App]:
         loops: list[asyncio.Task[None]] = []
         mute = {"paper": MuteExchange}
         venues = ConnectedVenues(
-            factories(settings, intake) if wanted.venue == "paper" else mute,
+            factories(settings, intake, paper_feed(settings)) if wanted.venue == "paper" else mute,
             vault=vault,
             memory=lookup.memory,
             spawn=lambda work: loops.append(tasks.create_task(work)),

@@ -19,6 +19,7 @@ from projections.pool import Pool
 from projections.runner import Progress
 from read_api.controllers import CONTROLLERS
 from read_api.settle import Reads
+from tests.fakes.feeds import running_feeds
 from tests.http.app import client_of
 from tests.projections.conftest import pool, projecting, template
 from tests.projections.given import Told, tell
@@ -135,6 +136,7 @@ async def server(database_url: str, log: Log) -> AsyncIterator[Server]:
             "readiness": readiness,
             "rate_sources": quotes,
         }
-        app = build(CONTROLLERS, [], dependencies, Settings.from_environment({}))
-        async with client_of(app) as client:
-            yield Server(client, log, progress, committed, refreshed, quotes)
+        async with running_feeds() as feeds:
+            app = build(CONTROLLERS, [], {**dependencies, "feeds": feeds}, Settings.from_environment({}))
+            async with client_of(app) as client:
+                yield Server(client, log, progress, committed, refreshed, quotes)

@@ -1,0 +1,328 @@
+"""The public side of a real venue, through ccxt: one client without keys for all feeds of a connector.
+
+ccxt keeps the books of its streams itself: it begins with a snapshot, checks that no change is missing where the venue
+numbers them, and breaks the stream where one is. Its book is alive, so it is read when somebody wants to see it.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache, partial
+from itertools import pairwise
+from math import inf
+from typing import Any
+
+import structlog
+
+from adapters.exchanges import markets
+from adapters.exchanges.clients import VenueClient
+from adapters.exchanges.market_feed import PublicClient, PublicMarkets
+from adapters.exchanges.names import Connector
+from adapters.market_data.sources import Patience, View
+from commands.ports import Clock
+from domain.errors import DomainError, Invalid, NotFound, Unavailable
+from domain.market_data import FundingTerms, MarketTrade, Ticker
+from domain.order_books import Book, Level, book_of
+from domain.values import ONE, Side, Utc
+
+logger = structlog.get_logger()
+
+LEVELS = 1_000
+"""Of a book, so many of the best levels of each side are shown at most."""
+REMEMBERED = 2_000
+"""Of a pair, so many trades are known when they come again."""
+AT_ONCE = 20
+"""Where a venue tells only one ticker a question, so many pairs may be asked for at once."""
+
+_CAPABILITY = {"un_watch_order_book": "unWatchOrderBook", "un_watch_trades": "unWatchTrades"}
+_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
+
+Open = Callable[[], Awaitable[tuple[PublicClient, PublicMarkets]]]
+"""Opens a venue's public side with its markets loaded. Raises `Unavailable` or `Refused`."""
+
+
+class CcxtSource:
+    """One real connector, as `adapters.market_data.sources.Source`."""
+
+    def __init__(self, connector: Connector, open_venue: Open, *, clock: Clock, patience: Patience) -> None:
+        """Begin with nothing opened."""
+        self.perpetual = connector.perpetual
+        self._name = connector.name
+        self._open = open_venue
+        self._clock = clock
+        self._patience = patience
+        self._opened: tuple[PublicClient, PublicMarkets] | None = None
+        self._turn = asyncio.Lock()
+
+    async def check(self, trading_pair: str) -> None:
+        """Raise `NotFound` for a pair that is not traded there."""
+        _, known = await self._venue()
+        if trading_pair not in known.rules:
+            raise NotFound(f"Trading pair '{trading_pair[:64]}' not found on {self._name}")
+
+    async def pairs(self) -> Collection[str]:
+        """Return all pairs that are traded there."""
+        return (await self._venue())[1].rules.keys()
+
+    async def books(self, trading_pair: str) -> AsyncGenerator[View, None]:
+        """Subscribe to a book, or ask for it again and again where the venue has no stream of it."""
+        client, known = await self._venue()
+        symbol, size = known.symbol(trading_pair), known.contract_size(trading_pair)
+        good_time = _now()
+        streams = client.has("watchOrderBook")
+        async with _stream(client, "watch_order_book", "un_watch_order_book", symbol, self._patience) as stream:
+            while True:
+                raw = await stream.next(self._patience.quiet) if streams else None
+                if raw is None:
+                    raw = await client.call("fetch_order_book", symbol)
+                if _is_apart(raw):
+                    good_time = _now()
+                    yield partial(_book, raw, size)
+                elif _now() - good_time > self._patience.quiet:
+                    raise Unavailable(f"its best prices cross for more than {self._patience.quiet:g} s")
+                await asyncio.sleep(self._patience.pause if streams else self._patience.poll)
+
+    async def trades(self, trading_pair: str) -> AsyncGenerator[Sequence[MarketTrade], None]:
+        """Subscribe to the trades of others, or ask for them again and again."""
+        client, known = await self._venue()
+        symbol, size = known.symbol(trading_pair), known.contract_size(trading_pair)
+        seen: OrderedDict[object, None] = OrderedDict()
+        streams = client.has("watchTrades")
+        is_first = not streams  # what was traded before the first question is no news
+        async with _stream(client, "watch_trades", "un_watch_trades", symbol, self._patience) as stream:
+            while True:
+                raw = await (stream.next(None) if streams else client.call("fetch_trades", symbol))
+                trades = [self._trade(one, size) for one in raw or () if _is_new(one, seen)]
+                yield [] if is_first else trades
+                is_first = False
+                if not streams:
+                    await asyncio.sleep(self._patience.poll)
+
+    async def tickers(self, trading_pairs: Collection[str] | None) -> Mapping[str, Ticker]:
+        """Ask for the tickers of some pairs, or of all."""
+        client, known = await self._venue()
+        if trading_pairs is None and not client.has("fetchTickers"):
+            raise Invalid(f"{self._name} does not tell the prices of all pairs at once")
+        symbols = None if trading_pairs is None else {known.symbol(pair): pair for pair in trading_pairs}
+        if symbols is None:
+            symbols = {known.symbol(pair): pair for pair in known.rules}
+            raw = await client.call("fetch_tickers")
+        elif client.has("fetchTickers"):
+            raw = await client.call("fetch_tickers", list(symbols))
+        elif len(symbols) > AT_ONCE:
+            raise Invalid(f"{self._name} tells one price a question: at most {AT_ONCE} pairs can be asked for at once")
+        else:
+            found = await asyncio.gather(*(client.call("fetch_ticker", symbol) for symbol in symbols))
+            raw = dict(zip(symbols, found, strict=True))
+        read = {pair: self._ticker(raw[symbol]) for symbol, pair in symbols.items() if symbol in raw}
+        return {pair: ticker for pair, ticker in read.items() if ticker is not None}
+
+    async def funding(self, trading_pair: str) -> FundingTerms:
+        """Ask what is next paid on a perpetual."""
+        client, known = await self._venue()
+        if not client.has("fetchFundingRate"):
+            raise Invalid(f"{self._name} does not tell what is paid on {trading_pair}")
+        raw = await client.call("fetch_funding_rate", known.symbol(trading_pair))
+        next_at = raw.get("fundingTimestamp") or raw.get("nextFundingTimestamp")
+        return FundingTerms(
+            rate=_maybe(raw.get("fundingRate")),
+            next_at=None if next_at is None else self._at(next_at),
+            mark_price=_maybe(raw.get("markPrice")),
+            index_price=_maybe(raw.get("indexPrice")),
+        )
+
+    async def close(self) -> None:
+        """Close every connection; the next question opens them again."""
+        async with self._turn:
+            opened, self._opened = self._opened, None
+            if opened is not None:
+                await opened[0].close()
+
+    async def _venue(self) -> tuple[PublicClient, PublicMarkets]:
+        async with self._turn:
+            if self._opened is None:
+                self._opened = await self._open()
+            return self._opened
+
+    def _trade(self, raw: Mapping[str, Any], size: Decimal) -> MarketTrade:
+        milliseconds = raw.get("timestamp")
+        name = raw.get("id")
+        return MarketTrade(
+            trade_id=None if name is None else str(name),
+            price=_exact(raw.get("price")),
+            amount=_exact(raw.get("amount")) * size,
+            side={"buy": Side.BUY, "sell": Side.SELL}.get(str(raw.get("side"))),
+            traded_at=self._clock() if milliseconds is None else self._at(milliseconds),
+        )
+
+    def _ticker(self, raw: Mapping[str, Any]) -> Ticker | None:
+        """Return a ticker; None where there is no price, as of a pair that never traded."""
+        last, bid, ask = (_maybe(raw.get(key)) for key in ("last", "bid", "ask"))
+        price = last or ((bid + ask) / 2 if bid and ask else None)
+        if not price:
+            return None
+        milliseconds = raw.get("timestamp")
+        return Ticker(
+            price=price,
+            base_volume=_maybe(raw.get("baseVolume")),
+            quote_volume=_maybe(raw.get("quoteVolume")),
+            ticked_at=None if milliseconds is None else self._at(milliseconds),
+        )
+
+    def _at(self, milliseconds: Any) -> Utc:  # noqa: ANN401
+        try:
+            return _UNIX + timedelta(milliseconds=int(milliseconds))
+        except (OverflowError, TypeError, ValueError) as e:
+            raise Unavailable(f"{self._name} says a time that is none: '{milliseconds}'") from e
+
+
+def opener(connector: Connector, urls: Mapping[str, object]) -> Open:
+    """Return what opens the public side of a connector."""
+
+    async def open_venue() -> tuple[PublicClient, PublicMarkets]:
+        client = VenueClient(connector, credentials=None, urls=urls)
+        try:
+            loaded = await markets.load(client, connector)
+        except BaseException:
+            await client.close()
+            raise
+        # ccxt keeps books in order by arithmetic, which texts do not have; the shortest decimal that means a float is
+        # the one that the venue wrote.
+        client.exchange.number = float
+        return client, loaded
+
+    return open_venue
+
+
+class _Stream:
+    """One stream of ccxt. While it is read the next wait is on already, so that nothing passes unheard."""
+
+    def __init__(self, watch: Callable[[], Awaitable[Any]]) -> None:
+        self.is_open = False
+        self._watch = watch
+        self._waiting: asyncio.Future[Any] | None = None
+
+    async def next(self, seconds: float | None) -> Any:  # noqa: ANN401
+        """Return what it says, None when it says nothing for so long."""
+        waiting = self._waiting or asyncio.ensure_future(self._watch())
+        self._waiting, self.is_open = waiting, True
+        await asyncio.wait([waiting], timeout=seconds)
+        if not waiting.done():
+            return None
+        self._waiting = None
+        try:
+            said = waiting.result()
+        except DomainError:
+            self.is_open = False
+            raise
+        self._waiting = asyncio.ensure_future(self._watch())
+        return said
+
+    async def leave(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            await asyncio.wait([self._waiting])
+            if not self._waiting.cancelled():
+                self._waiting.exception()  # it broke just before it was left, which is of no interest any more
+
+
+@asynccontextmanager
+async def _stream(
+    client: PublicClient, method: str, leave: str, symbol: str, patience: Patience
+) -> AsyncIterator[_Stream]:
+
+    # Left for any other reason than its own failure, it is to begin with a new snapshot when it is wanted again.
+    stream = _Stream(lambda: client.watch(method, symbol))
+    try:
+        yield stream
+    finally:
+        if stream.is_open:
+            await _unwatch(client, leave, symbol, patience)
+        await stream.leave()
+
+
+async def _unwatch(client: PublicClient, method: str, symbol: str, patience: Patience) -> None:
+    if not client.has(_CAPABILITY[method]):
+        return
+    try:
+        async with asyncio.timeout(patience.leave):
+            await client.watch(method, symbol)
+    except (DomainError, TimeoutError) as reason:
+        # The stream goes on unheard until the connection is closed, with the last feed of the connector.
+        logger.warning("stream_not_left", method=method, symbol=symbol, why=str(reason))
+
+
+def _is_apart(raw: Mapping[str, Any]) -> bool:
+    """Whether the best prices of a book do not cross. Raises `Unavailable` for what is no book."""
+    try:
+        bids, asks = raw["bids"], raw["asks"]
+        return not (bids and asks) or bids[0][0] < asks[0][0]
+    except (IndexError, KeyError, TypeError) as e:
+        raise Unavailable("its order book cannot be read") from e
+
+
+def _book(raw: Mapping[str, Any], size: Decimal) -> Book:
+    """Return a book of ccxt as ours, amounts in base. Raises `Unavailable` for what is none."""
+    try:
+        sides = [_levels(raw[side], size) for side in ("bids", "asks")]
+        if _is_sorted(sides[0], -1) and _is_sorted(sides[1], 1) and _is_apart({"bids": sides[0], "asks": sides[1]}):
+            return Book(bids=sides[0], asks=sides[1])
+        return book_of(*(_summed(side) for side in sides))
+    except (IndexError, KeyError, TypeError) as e:
+        raise Unavailable("its order book cannot be read") from e
+    except Invalid as e:
+        raise Unavailable(f"its order book cannot be: {e.message}") from e
+
+
+def _levels(side: Sequence[Sequence[Any]], size: Decimal) -> tuple[Level, ...]:
+    best = side[:LEVELS]
+    if not all(0 < float(level[0]) < inf and 0 <= float(level[1]) < inf for level in best):
+        raise Unavailable("its order book has a level that cannot be")
+    if size == ONE:
+        return tuple((_exact(level[0]), _exact(level[1])) for level in best if level[1])
+    return tuple((_exact(level[0]), _exact(level[1]) * size) for level in best if level[1])
+
+
+def _is_sorted(levels: Sequence[Level], sign: int) -> bool:
+    return all(sign * (after[0] - before[0]) > 0 for before, after in pairwise(levels))
+
+
+def _summed(levels: Sequence[Level]) -> list[Level]:
+    """Return levels with one entry a price, of a venue that tells each order."""
+    amounts: dict[Decimal, Decimal] = {}
+    for price, amount in levels:
+        amounts[price] = amounts.get(price, Decimal(0)) + amount
+    return list(amounts.items())
+
+
+def _is_new(raw: Mapping[str, Any], seen: OrderedDict[object, None]) -> bool:
+    key = raw.get("id") or (raw.get("timestamp"), raw.get("price"), raw.get("amount"), raw.get("side"))
+    if key in seen:
+        return False
+    seen[key] = None
+    if len(seen) > REMEMBERED:
+        seen.popitem(last=False)
+    return True
+
+
+@lru_cache(maxsize=1 << 16)
+def _exact(value: object) -> Decimal:
+    """Return a number of ccxt exactly: of a float, the shortest decimal that means it. Raises `Unavailable`."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation as e:
+        raise Unavailable(f"'{value}' is not a number") from e
+    if not number.is_finite():
+        raise Unavailable(f"'{value}' is not a number")
+    return number
+
+
+def _maybe(value: object) -> Decimal | None:
+    return None if value is None else _exact(value)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
