@@ -8,7 +8,8 @@ import asyncio
 import functools
 import importlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -153,6 +154,16 @@ class _Retiring:
             await asyncio.wait(dialing)
 
 
+@contextmanager
+def _floats(exchange: Any) -> Iterator[None]:  # noqa: ANN401
+    """Let an exchange object read numbers as floats for a moment, in which nothing else runs."""
+    exact, exchange.number = exchange.number, float
+    try:
+        yield
+    finally:
+        exchange.number = exact
+
+
 @functools.cache
 def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
     """Return ccxt's class of an exchange with the wire in our hands."""
@@ -182,6 +193,11 @@ def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
 
         def init_throttler(self, _: float | None = None) -> None:
             self.throttler, self.orders_throttler = Throttle(self.rateLimit), Throttle(self.rateLimit)
+
+        def calculate_rate_limiter_cost(self, *arguments: object, **named: object) -> Any:  # noqa: ANN401
+            # Some compare what they read as a number, which a text is not.
+            with _floats(self):
+                return super().calculate_rate_limiter_cost(*arguments, **named)
 
         async def throttle(self, cost: float | None = None) -> None:
             """Wait for the turn of a request. Venues count orders apart, so none waits behind our questions."""

@@ -322,6 +322,14 @@ def test_what_a_connector_has_is_what_ccxt_has_without_what_it_lacks_here():
     assert not coinbase.has("watchBalance")
 
 
+@pytest.mark.parametrize("name", sorted(name for name, row in names.CONNECTORS.items() if row.exchange_id))
+def test_what_a_request_costs_is_a_number(name):
+    made = VenueClient(names.connector(name)).exchange
+    cost = made.calculate_rate_limiter_cost(["public"], "GET", "info", {}, {"cost": 3})
+    assert cost * 1 > 0
+    assert made.number is str
+
+
 @pytest.mark.parametrize("name", ["bybit", "mexc", "bing_x", "bitget", "gate_io", "kucoin"])
 def test_no_header_names_a_broker(name):
     made = VenueClient(names.connector(name)).exchange
