@@ -8,8 +8,7 @@ import asyncio
 import functools
 import importlib
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -154,14 +153,17 @@ class _Retiring:
             await asyncio.wait(dialing)
 
 
-@contextmanager
-def _floats(exchange: Any) -> Iterator[None]:  # noqa: ANN401
-    """Let an exchange object read numbers as floats for a moment, in which nothing else runs."""
-    exact, exchange.number = exchange.number, float
-    try:
-        yield
-    finally:
-        exchange.number = exact
+def _costed(original: Any) -> Callable[..., Any]:  # noqa: ANN401
+    """Return an exchange's method for what a request costs: some compare what they read, which texts do not allow."""
+
+    def calculate_rate_limiter_cost(self: Any, *arguments: object, **named: object) -> Any:  # noqa: ANN401
+        exact, self.number = self.number, float
+        try:
+            return original.calculate_rate_limiter_cost(self, *arguments, **named)
+        finally:
+            self.number = exact
+
+    return calculate_rate_limiter_cost
 
 
 @functools.cache
@@ -194,10 +196,7 @@ def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
         def init_throttler(self, _: float | None = None) -> None:
             self.throttler, self.orders_throttler = Throttle(self.rateLimit), Throttle(self.rateLimit)
 
-        def calculate_rate_limiter_cost(self, *arguments: object, **named: object) -> Any:  # noqa: ANN401
-            # Some compare what they read as a number, which a text is not.
-            with _floats(self):
-                return super().calculate_rate_limiter_cost(*arguments, **named)
+        calculate_rate_limiter_cost = _costed(original)
 
         async def throttle(self, cost: float | None = None) -> None:
             """Wait for the turn of a request. Venues count orders apart, so none waits behind our questions."""
