@@ -11,6 +11,7 @@ from pathlib import Path
 import uvloop
 
 from adapters.audit.exports import WrongExport
+from adapters.candles.store import DamagedCandles
 from adapters.logging import configure
 from adapters.migrations import WrongMigration
 from adapters.private_broker import NoBroker
@@ -22,6 +23,7 @@ from domain.errors import DomainError
 
 REFUSED = 2
 REFUSALS = (
+    DamagedCandles,
     DamagedVault,
     DomainError,
     NoBroker,
@@ -87,6 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("view", help="the view's name, or 'all'")
     command.set_defaults(run=_rebuild)
 
+    candles = commands.add_parser("candles", help="keep candles").add_subparsers(required=True, metavar="COMMAND")
+    command = candles.add_parser("import", help="take candles from a file: CSV, also gzip or zip, or Parquet")
+    command.add_argument("file", type=Path)
+    command.add_argument("--connector", required=True, help="whose they are, as binance")
+    command.add_argument("--pair", required=True, help="of what, as BTC-USDT")
+    command.add_argument("--interval", required=True, help="how long each lasts, as 1m")
+    command.set_defaults(run=_import_candles)
+
     vault = commands.add_parser("vault", help="keep the vault").add_subparsers(required=True, metavar="COMMAND")
     command = vault.add_parser("change-password", help="from CONFIG_PASSWORD to NEW_CONFIG_PASSWORD")
     command.set_defaults(run=_change_password)
@@ -128,6 +138,23 @@ async def _rebuild(wanted: argparse.Namespace, settings: Settings) -> int:
 
     async with database.reached(settings) as url:
         return await rebuild_command(url, wanted.view)
+
+
+async def _import_candles(wanted: argparse.Namespace, settings: Settings) -> int:
+    from rich.console import Console
+
+    from adapters.candles.imports import import_command
+    from adapters.candles.table import FOLDER
+
+    return await asyncio.to_thread(
+        import_command,
+        settings.data / FOLDER,
+        wanted.file,
+        connector=wanted.connector,
+        trading_pair=wanted.pair,
+        interval_name=wanted.interval,
+        console=Console(),
+    )
 
 
 async def _verify(wanted: argparse.Namespace, settings: Settings) -> int:

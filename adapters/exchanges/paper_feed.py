@@ -84,17 +84,34 @@ class SyntheticFeed:
         mids["ETH-BTC"] = cross(mids["ETH-USDT"], mids["BTC-USDT"])
         return [{pair: quote_around(mid, self.rules[pair], _SIZES[pair]) for pair, mid in mids.items()}]
 
+    def prices(self, trading_pair: str, moments: Sequence[datetime]) -> list[list[Decimal]]:
+        """Return for each of some instants, in order, the mid price at it, as a list of one."""
+        if trading_pair == "ETH-BTC":
+            pairs = zip(self._mids("ETH-USDT", moments), self._mids("BTC-USDT", moments), strict=True)
+            return [[cross(first, second)] for first, second in pairs]
+        return [[mid] for mid in self._mids(trading_pair, moments)]
+
     def _mid(self, trading_pair: str, at: datetime) -> Decimal:
-        micros = (at - EPOCH) // MICROSECOND
-        moved = 0
+        return self._mids(trading_pair, [at])[0]
+
+    def _mids(self, trading_pair: str, moments: Sequence[datetime]) -> list[Decimal]:
+        # Octave by octave, so that of the long ones no noise is made twice for moments that lie beside each other.
+        micros = [(at - EPOCH) // MICROSECOND for at in moments]
+        moved = [0] * len(micros)
         for octave in range(_OCTAVES):
             period = _UNIT << octave
-            node, into = divmod(micros, period)
-            here = _noise(self._seed, trading_pair, octave, node)
-            there = _noise(self._seed, trading_pair, octave, node + 1)
             height = isqrt(_SMALLEST_MOVE**2 << octave)
-            moved += (here * (period - into) + there * into) * height // period
-        return _STARTS[trading_pair] * (ONE + Decimal(moved) / (_UNIT * _UNIT))
+            last, here, there = -1, 0, 0
+            for number, instant in enumerate(micros):
+                node = instant // period
+                if node != last:
+                    here = there if node == last + 1 and last >= 0 else _noise(self._seed, trading_pair, octave, node)
+                    there = _noise(self._seed, trading_pair, octave, node + 1)
+                    last = node
+                into = instant - node * period
+                moved[number] += (here * (period - into) + there * into) * height // period
+        start = _STARTS[trading_pair]
+        return [start * (ONE + Decimal(each) / (_UNIT * _UNIT)) for each in moved]
 
 
 @lru_cache(maxsize=4096)
@@ -162,6 +179,23 @@ class RecordedFeed:
             mid = cross(current["ETH-USDT"].mid, current["BTC-USDT"].mid)
             current["ETH-BTC"] = quote_around(mid, self.rules["ETH-BTC"], _SIZES["ETH-BTC"])
         return [*steps, current]
+
+    def prices(self, trading_pair: str, moments: Sequence[datetime]) -> list[list[Decimal]]:
+        """Return for each of some instants, in order, the mid prices since the one before; before the replay none."""
+        crossed = trading_pair == "ETH-BTC" and self._pair in {"BTC-USDT", "ETH-USDT"}
+        if crossed:
+            ends = zip(self.prices("ETH-USDT", moments), self.prices("BTC-USDT", moments), strict=True)
+            found = [[cross(eth[-1], btc[-1])] if eth and btc else [] for eth, btc in ends]
+        elif trading_pair == self._pair:
+            dues = [self._due(at) for at in moments]
+            found = [self._between(before, due) for before, due in zip([dues[0] - 1, *dues], dues, strict=False)]
+        else:
+            found = self._rest.prices(trading_pair, moments)
+        return [each if at >= self._start else [] for each, at in zip(found, moments, strict=True)]
+
+    def _between(self, before: int, due: int) -> list[Decimal]:
+        first = max(min(before + 1, due), due - MOST_STEPS + 1)
+        return [self._quotes[number % len(self._quotes)].mid for number in range(first, due + 1)]
 
     def _due(self, at: datetime) -> int:
         """Return the number of the record that stands at an instant, counted on through all rounds."""

@@ -12,6 +12,7 @@ AREAS = {
     "audit",
     "backtests",
     "bots",
+    "candles",
     "clmm",
     "connectors",
     "containers",

@@ -1,0 +1,255 @@
+"""Candles of every connector: kept ones from disk, the others from their venue, which is asked for nothing twice.
+
+What is closed is asked for once and kept; a hole in it is asked for again after a while, since venues fill theirs. What
+may still change is asked for by whoever looks, and shown to all who look within a second. Of one series one page at a
+time is asked for, so that what one reader has asked for the next one finds.
+"""
+
+import asyncio
+from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Protocol
+
+import structlog
+
+from adapters.candles.store import CandleStore
+from commands.ports import Clock
+from domain.candles import (
+    Candle,
+    Columns,
+    Interval,
+    Known,
+    Series,
+    Span,
+    check_count,
+    due,
+    holes,
+    interval,
+    proved,
+    settled,
+    slot,
+    unknown,
+    wrong,
+)
+from domain.errors import Invalid, Unavailable
+from domain.values import split_pair
+
+logger = structlog.get_logger()
+
+FRESH_SECONDS = 1.0
+PATIENCE_SECONDS = 240.0
+"""A request may take so long; what it has asked for by then is kept, and the next one goes on from there."""
+PAGES_FOR_HOLES = 10
+"""For one request, beside what was never asked: a quiet pair may have a hole in every other minute."""
+REMEMBERED = 1_000
+"""So many series are held in memory with their newest candles."""
+
+
+class CandleVenue(Protocol):
+    """Where a connector's candles come from."""
+
+    @property
+    def kept_as(self) -> str:
+        """The name under which they are kept: two connectors on one market have the same."""
+        ...
+
+    @property
+    def page(self) -> int:
+        """How many it gives at once."""
+        ...
+
+    async def begin(self, trading_pair: str, of: Interval) -> None:
+        """Be ready to be asked. Raises `Invalid` for a pair or an interval that it does not have, or `Unavailable`."""
+        ...
+
+    async def candles(self, trading_pair: str, of: Interval, start: int, count: int) -> Sequence[Candle]:
+        """Return candles from a time on, oldest first, none left out between two of them.
+
+        Those of `count` intervals where it has them; more or fewer is no error. Raises `Refused` or `Unavailable`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close its connections."""
+        ...
+
+
+class _Newest:
+    """The end of a series: who asks for it, and the candles that may still change."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.readers = 0
+        self.candles: Sequence[Candle] = ()
+        self.start = 0  # the slot from which on these are all
+        self.heard_at = float("-inf")  # on the loop's clock
+
+
+class CandleHistory:
+    """The candles of `venues`, by connector; those of `listed` are named to who asks which there are."""
+
+    def __init__(
+        self, store: CandleStore, venues: Mapping[str, CandleVenue], *, listed: Collection[str], clock: Clock
+    ) -> None:
+        self._store = store
+        self._venues = venues
+        self._listed = tuple(listed)
+        self._clock = clock
+        self._newest: dict[Series, _Newest] = {}
+
+    def connectors(self) -> Sequence[str]:
+        """Return the names of the connectors that have candles."""
+        return self._listed
+
+    async def between(self, connector: str, trading_pair: str, name: str, start: int, end: int) -> Columns:
+        """Return the candles that begin between two times, both included, in seconds since 1970.
+
+        Raises `Invalid` for what cannot be asked, `Refused` or `Unavailable` of the venue.
+        """
+        if start > end:
+            raise Invalid(f"start_time {start} is after end_time {end}")
+        of, now = interval(name), int(self._clock().timestamp())
+        wanted = (slot(of, max(start, 0)), slot(of, min(end, now)) + 1)
+        check_count(wanted[1] - wanted[0], f"{of.name} candles between {start} and {end}")
+        found = await self._candles(connector, trading_pair, of, wanted)
+        return _cut(found, start, end)
+
+    async def latest(self, connector: str, trading_pair: str, name: str, count: int) -> Columns:
+        """Return the newest candles, the last one still open, oldest first. Raises as `between`."""
+        of = interval(name)
+        check_count(count, f"{of.name} candles")
+        end = slot(of, self._clock().timestamp()) + 1
+        # One more than asked for: at the turn of an interval the newest one may not be there yet.
+        found = await self._candles(connector, trading_pair, of, (max(end - count - 1, 0), end))
+        return Columns(*(column[-count:] for column in found))
+
+    async def close(self) -> None:
+        """Close the connections of all venues."""
+        for venue in self._venues.values():
+            await venue.close()
+
+    def _venue(self, connector: str) -> CandleVenue:
+        venue = self._venues.get(connector)
+        if venue is None:
+            raise Invalid(f"Unsupported connector '{connector[:64]}'. Available connectors: {list(self._listed)}")
+        return venue
+
+    async def _candles(self, connector: str, trading_pair: str, of: Interval, wanted: Span) -> Columns:
+        """Return the candles of a span, after asking for what is not known of it."""
+        venue = self._venue(connector)
+        split_pair(trading_pair)
+        await venue.begin(trading_pair, of)
+        series = Series(venue.kept_as, trading_pair, of)
+        now = self._clock().timestamp()
+        edge = max(wanted[0], min(wanted[1], settled(of, now)))
+        closed = (wanted[0], edge)
+        with self._end_of(series) as newest:
+            if wanted[0] < edge:
+                await self._complete(venue, series, newest.turn, closed, now)
+            kept = await asyncio.to_thread(self._store.read, series, closed)
+            if edge >= wanted[1]:
+                return kept
+            return _followed(kept, await self._open(venue, series, newest, (edge, wanted[1])))
+
+    @contextmanager
+    def _end_of(self, series: Series) -> Iterator[_Newest]:
+        newest = self._newest.pop(series) if series in self._newest else _Newest()
+        self._newest[series] = newest  # the last one now, so that those longest unread come first
+        newest.readers += 1
+        try:
+            yield newest
+        finally:
+            newest.readers -= 1
+            idle = [one for one, each in self._newest.items() if not each.readers]
+            for one in islice(idle, max(len(self._newest) - REMEMBERED, 0)):
+                del self._newest[one]
+
+    async def _complete(self, venue: CandleVenue, series: Series, turn: asyncio.Lock, wanted: Span, now: float) -> None:
+        """Ask for what was never asked of a closed span, then for the holes in it that are due.
+
+        Page by page, so that who wants little need not wait for who wants much. Raises `Unavailable` when it takes too
+        long.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE_SECONDS
+        while True:
+            async with turn:
+                known = await asyncio.to_thread(self._store.known, series)
+                left = unknown(known, wanted)
+                if not left:
+                    break
+                if loop.time() > until:
+                    missing = sum(end - start for start, end in left)
+                    raise Unavailable(
+                        f"{missing} of {wanted[1] - wanted[0]} {series.interval.name} candles of {series.trading_pair}"
+                        f" did not come from {series.connector} within {PATIENCE_SECONDS:g} s. The others are kept:"
+                        " ask again for the rest"
+                    )
+                await self._ask(venue, series, left[0], now)
+        for _ in range(PAGES_FOR_HOLES):
+            async with turn:
+                again = await asyncio.to_thread(self._due, series, wanted, int(now))
+                if not again:
+                    break
+                await self._ask(venue, series, again[0], now)
+
+    def _due(self, series: Series, wanted: Span, now: int) -> list[Span]:
+        times = self._store.read(series, wanted).timestamp
+        return due(self._store.known(series), holes(times, series.interval, wanted), series.interval, now)
+
+    async def _ask(self, venue: CandleVenue, series: Series, span: Span, now: float) -> None:
+        """Ask for the first page of a span that was closed at `now`, and keep what is closed of the answer."""
+        of = series.interval
+        asked = (span[0], min(span[1], span[0] + venue.page))
+        candles = await _answer(venue, series, asked)
+        proof = proved(asked, [slot(of, candle.timestamp) for candle in candles])
+        closed = min(proof[1], settled(of, now))
+        keep = [candle for candle in candles if slot(of, candle.timestamp) < closed]
+        news = [Known(asked[0], closed, int(now))]
+        await asyncio.to_thread(self._store.keep, series, keep, news, int(now))
+
+    async def _open(self, venue: CandleVenue, series: Series, newest: _Newest, span: Span) -> Sequence[Candle]:
+        """Return the candles that may still change, asked for now or within the last second."""
+        loop = asyncio.get_running_loop()
+        async with newest.turn:
+            if newest.start > span[0] or loop.time() - newest.heard_at >= FRESH_SECONDS:
+                newest.candles = await _answer(venue, series, span)
+                newest.start, newest.heard_at = span[0], loop.time()
+        return [candle for candle in newest.candles if span[0] <= slot(series.interval, candle.timestamp) < span[1]]
+
+
+async def _answer(venue: CandleVenue, series: Series, asked: Span) -> list[Candle]:
+    """Return what a venue has from a slot on, in order; what cannot be a candle is left out."""
+    of = series.interval
+    given = await venue.candles(series.trading_pair, of, asked[0] * of.seconds, asked[1] - asked[0])
+    good = {candle.timestamp: candle for candle in given if wrong(candle) is None}
+    if len(good) < len(given):
+        reasons = [reason for candle in given if (reason := wrong(candle)) is not None]
+        why = reasons[0] if reasons else "two for one time"
+        logger.warning("candles_unusable", connector=series.connector, pair=series.trading_pair, why=why)
+    return [good[timestamp] for timestamp in sorted(good) if slot(of, timestamp) >= asked[0]]
+
+
+def _cut(columns: Columns, start: int, end: int) -> Columns:
+    """Return the candles that begin between two times, both included."""
+    times = columns.timestamp
+    low, high = 0, len(times)
+    while low < high and times[low] < start:
+        low += 1
+    while high > low and times[high - 1] > end:
+        high -= 1
+    return Columns(*(column[low:high] for column in columns))
+
+
+def _followed(kept: Columns, candles: Sequence[Candle]) -> Columns:
+    """Return kept candles with some more after them."""
+    if not candles:
+        return kept
+    columns = []
+    for column, more in zip(kept, zip(*candles, strict=True), strict=True):
+        whole = array("d", column)
+        whole.extend(more)
+        columns.append(memoryview(whole))
+    return Columns(*columns)
