@@ -9,10 +9,11 @@ tokens changed.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -72,7 +73,7 @@ class Inquiry:
             told.add(self._tracker.take_order(raw))
         still = {str(raw.get("id")) for raw in raws}
         gone = [tracked for tracked in waited if tracked.exchange_order_id not in still]
-        await _bounded([self._gone(told, tracked) for tracked in gone])
+        await _bounded([partial(self._gone, told, tracked) for tracked in gone])
 
     async def _gone(self, told: Told, tracked: Tracked) -> None:
         with self._sparing_others(tracked.trading_pair):
@@ -240,7 +241,7 @@ class Inquiry:
                 raise
             except Refused:  # the venue, or ccxt for it, wants to know the pair
                 self._by_pair.add(method)
-        answers = await _bounded([self._of_pair(method, pair, since) for pair in pairs])
+        answers = await _bounded([partial(self._of_pair, method, pair, since) for pair in pairs])
         return [raw for answer in answers for raw in answer]
 
     async def _of_pair(self, method: str, pair: str, since: datetime | None) -> Sequence[Raw]:
@@ -294,13 +295,13 @@ async def _again(question: Callable[[], Awaitable[T]]) -> T:
     return await question()
 
 
-async def _bounded(questions: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+async def _bounded(questions: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """Ask several questions, a few at once. Raises what the first one fails with, when all have ended."""
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def one(question: Coroutine[Any, Any, T]) -> T:
+    async def one(question: Callable[[], Awaitable[T]]) -> T:
         async with turns:
-            return await question
+            return await question()
 
     answers = await asyncio.gather(*(one(question) for question in questions), return_exceptions=True)
     found = []
