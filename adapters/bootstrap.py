@@ -14,10 +14,11 @@ from uuid import uuid4
 import structlog
 
 from adapters.asgi import build
+from adapters.candles.table import candle_history
 from adapters.checkpoints import PostgresCheckpoints
 from adapters.event_store import PostgresLog
 from adapters.exchanges.names import CONNECTORS, PAPER_TRADE, Connector
-from adapters.exchanges.paper_feed import Feed
+from adapters.exchanges.paper_feed import Feed, RecordedFeed, SyntheticFeed
 from adapters.exchanges.venues import ConnectedVenues
 from adapters.http.callers import Committed
 from adapters.http.gate import Gate
@@ -174,6 +175,13 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
             cleanup_seconds=settings.market_data_cleanup_interval,
         )
         loops.append(tasks.create_task(feeds.run(), name="feeds"))
+        candles = candle_history(
+            settings.data,
+            feed=feed,
+            seed=None if settings.paper_feed else settings.paper_seed,
+            urls=settings.venue_urls,
+            clock=now,
+        )
         ports = Ports(
             log=log,
             vault=vault,
@@ -194,13 +202,19 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
         loops.append(tasks.create_task(_work(settings, bus, intake, ready, turn=turn, log=log), name="work"))
         try:
             yield _application(
-                settings, bus, pool, progress, ready, live={"rate_sources": rate_sources, "feeds": feeds}
+                settings,
+                bus,
+                pool,
+                progress,
+                ready,
+                live={"rate_sources": rate_sources, "feeds": feeds, "candles": candles},
             )
         finally:
             ready.started = False
             # What was begun is finished: sends have their answers, and what venues told is recorded.
             await sending.ended()
             await _drained(intake)
+            await candles.close()
             for loop in loops:
                 loop.cancel()
 
@@ -272,7 +286,7 @@ async def _drained(intake: Intake) -> None:
         logger.warning("reports_not_recorded", waiting=intake.waiting)
 
 
-def paper_feed(settings: Settings) -> Feed:
+def paper_feed(settings: Settings) -> SyntheticFeed | RecordedFeed:
     """Return the market of the paper connectors. Raises `Invalid` for a recorded one that cannot be used."""
     from adapters.exchanges.paper_record import open_feed
 

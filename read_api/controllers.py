@@ -4,6 +4,7 @@ from litestar import Controller
 
 from read_api.accounts import Accounts
 from read_api.audit import Audit
+from read_api.candles import CandleReads
 from read_api.connectors import Connectors
 from read_api.market_data import MarketData
 from read_api.order_books import OrderBooks
@@ -18,6 +19,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     System,
     Accounts,
     Connectors,
+    CandleReads,
     OrderReads,
     PositionReads,
     Portfolio,

@@ -66,6 +66,24 @@ Open = Callable[[], Awaitable[tuple[CandleClient, PublicMarkets]]]
 """Opens a venue's public side, for candles alone, with its markets loaded. Raises `Unavailable` or `Refused`."""
 
 
+def opener(connector: Connector, urls: Mapping[str, object]) -> Open:
+    """Return what opens the public side of a connector; `urls` are merged over ccxt's."""
+
+    async def open_venue() -> tuple[CandleClient, PublicMarkets]:
+        # Who asks for no candles of a real venue does not wait for ccxt.
+        from adapters.exchanges import markets  # noqa: PLC0415
+        from adapters.exchanges.clients import VenueClient  # noqa: PLC0415
+
+        client = VenueClient(connector, credentials=None, urls=urls)
+        try:
+            return client, await markets.load(client, connector)
+        except BaseException:
+            await client.close()
+            raise
+
+    return open_venue
+
+
 class VenueCandles:
     """The candles of one connector."""
 
