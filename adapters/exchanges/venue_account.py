@@ -107,13 +107,16 @@ class VenueAccount:
 
         Raises `Invalid` when nothing was sent, `Unavailable` when nobody knows.
         """
-        arguments = await self._arguments(order)
+        deadline = time.monotonic() + LEAVES_WITHIN_SECONDS
+        try:
+            arguments = await self._arguments(order)
+        except Unavailable as silence:
+            raise Invalid(silence.message) from silence
         if self.tracker.known(order.client_order_id) is not None:
             if not await self.ask(order):
                 raise Unavailable(f"{self.connector} does not know order {order.client_order_id} yet")
             return
         tracked = self.tracker.expect(order)
-        deadline = time.monotonic() + LEAVES_WITHIN_SECONDS
         try:
             raw = await self.client.call("create_order", *arguments, deadline=deadline)
         except NotSent as unsent:
