@@ -149,7 +149,9 @@ class Inquiry:
                 await self.trades_of(told, tracked)
 
     async def trades_of(self, told: Told, tracked: Tracked) -> None:
-        """Take in the trades of one order."""
+        """Take in the trades of one order, where some of them were not told."""
+        if tracked.traded >= tracked.filled:
+            return
         symbol = self._venue.markets.symbol(tracked.trading_pair)
         for raw in await self._order_trades(symbol, tracked):
             told.add(self._tracker.take_trade(raw, settled=True))

@@ -176,7 +176,7 @@ class VenueAccount:
         tracked = self.tracker.expect(order)
         with self._telling() as told:
             told.add(self.tracker.take_order(raw, order_id=order.client_order_id))
-            await self._trades(told, tracked)
+            await self.inquiry.trades_of(told, tracked)
         return True
 
     async def _whole(self, told: Told, tracked: Tracked) -> None:
@@ -187,10 +187,6 @@ class VenueAccount:
             raw = None
         if raw is not None:
             told.add(self.tracker.take_order(raw, order_id=tracked.order_id))
-            await self._trades(told, tracked)
-
-    async def _trades(self, told: Told, tracked: Tracked) -> None:
-        if tracked.is_lacking:
             await self.inquiry.trades_of(told, tracked)
 
     @contextmanager
