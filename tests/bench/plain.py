@@ -56,11 +56,14 @@ async def _watch(made: Sequence[Any], running: Running, accounts: int) -> list[a
     tasks = [asyncio.create_task(follow(one, method)) for one in made for method in WATCHED]
     async with asyncio.timeout(_FOLLOWED_SECONDS):
         while await followed(running) < accounts:
+            for task in tasks:
+                if task.done():
+                    task.result()  # a stream ends by what it failed with
             await asyncio.sleep(0.05)
     return tasks
 
 
-_FOLLOWED_SECONDS = 60.0
+_FOLLOWED_SECONDS = 180.0
 
 
 class Weighed(msgspec.Struct, frozen=True, kw_only=True):
