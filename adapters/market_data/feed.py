@@ -5,6 +5,7 @@ stale, and are never shown without that word.
 """
 
 import asyncio
+import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
@@ -217,11 +218,14 @@ class Feed(Generic[News]):
                     self._take(one)
         except DomainError as reason:
             return reason.message
-        except Exception as fault:
-            # Whatever one venue sends, the feeds of the others go on, and so does this one.
-            logger.exception("feed_failed", **self._named)
-            return f"what it says cannot be read ({type(fault).__name__})"
+        except Exception as fault:  # noqa: BLE001 - whatever one venue sends, this feed and all others go on
+            return self._failed(fault)
         return "its stream has ended"
+
+    def _failed(self, fault: Exception) -> str:
+        # As text, whatever the logger is: one that shows local variables would show all that was sent.
+        logger.error("feed_failed", **self._named, exception="".join(traceback.format_exception(fault)))
+        return f"what it says cannot be read ({type(fault).__name__})"
 
 
 class BookFeed(Feed[View]):

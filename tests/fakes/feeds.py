@@ -47,10 +47,13 @@ class ToldSource:
         self.answering.set()
         self._streams: dict[tuple[str, str], asyncio.Queue[Any]] = {}
 
-    def say(self, trading_pair: str, told: Book | Sequence[MarketTrade] | View | Exception) -> None:
-        """Say a book, something that makes one when it is looked at, trades, or how the stream breaks."""
-        kind = "trades" if isinstance(told, Sequence) else "order_book"
-        self._stream(kind, trading_pair).put_nowait((lambda: told) if isinstance(told, Book) else told)
+    def say(self, trading_pair: str, told: Book | View | Exception) -> None:
+        """Say a book, something that makes one when it is looked at, or how the stream breaks."""
+        self._stream("order_book", trading_pair).put_nowait((lambda: told) if isinstance(told, Book) else told)
+
+    def say_trades(self, trading_pair: str, told: Sequence[MarketTrade] | Exception) -> None:
+        """Say trades, or how the stream breaks."""
+        self._stream("trades", trading_pair).put_nowait(told)
 
     async def check(self, trading_pair: str) -> None:
         self._reach()
