@@ -63,7 +63,8 @@ async def _watch(made: Sequence[Any], running: Running, accounts: int) -> list[a
     return tasks
 
 
-_FOLLOWED_SECONDS = 180.0
+_FOLLOWED_SECONDS = 60.0
+_AT_ONCE = 10
 
 
 class Weighed(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,10 +80,13 @@ async def _weigh(running: Running, settle_seconds: float) -> None:
         tasks = await _watch(made, running, 1)
         await asyncio.sleep(settle_seconds)
         first = weight_of_this()
-        more = [exchange(keys, running) for keys in running.keys[1:]]
-        for each in more:
-            each.set_markets_from_exchange(made[0])
-        tasks += await _watch(more, running, len(running.keys))
+        more = []
+        for begin in range(1, len(running.keys), _AT_ONCE):  # all at once would be signed long before they are sent
+            some = [exchange(keys, running) for keys in running.keys[begin : begin + _AT_ONCE]]
+            for each in some:
+                each.set_markets_from_exchange(made[0])
+            more += some
+            tasks += await _watch(some, running, 1 + len(more))
         await asyncio.sleep(settle_seconds)
         sys.stdout.buffer.write(msgspec.json.encode(Weighed(first=first, all=weight_of_this())) + b"\n")
         sys.stdout.buffer.flush()
