@@ -177,7 +177,7 @@ class Streams:
         return milliseconds(self._ask.floor.now())
 
     def _say(self, said: Json) -> None:
-        self._outbox.tell(json.dumps(said))
+        self._outbox.news(json.dumps(said), on="market")
 
     def _stop(self) -> None:
         for timer in self._due.values():

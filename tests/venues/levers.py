@@ -2,7 +2,8 @@
 
 A lever is armed for its next uses or given a chance; both are decided by one seeded source of numbers. `pulled` counts
 what happened. What a request asks for is told by a word (`place`, `cancel`, `order`, `orders`, `trades`, `balances`,
-`positions`, `settings`, `stream`, `public`), and a lever may be meant for some of them only.
+`positions`, `settings`, `stream`, `public`, and `market` for what is told of markets by stream), and a lever may be
+meant for some of them only.
 """
 
 import random

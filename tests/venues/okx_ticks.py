@@ -15,7 +15,7 @@ from tests.venues.okx_market import (
     ticker_row,
     trade_row,
 )
-from tests.venues.okx_streams import Arg, End, Session, Start
+from tests.venues.okx_streams import Arg, End, Session, Start, message_of
 from tests.venues.steps import Print
 
 _LEVELS = {"bbo-tbt": 1, "books5": 5}
@@ -101,7 +101,10 @@ class _Book:
             "seqId": self._number + 1,
         }
         self._number += 1
-        self._session.tell(self._arg, [row], action="update" if before is not None else "snapshot")
+        if before is None:
+            self._session.tell(self._arg, [row], action="snapshot")
+        else:
+            self._session.outbox.news(message_of(self._arg, [row], action="update"), on="market")
 
 
 def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[list[str]]:

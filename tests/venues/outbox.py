@@ -32,24 +32,24 @@ class Outbox:
         """Send a message."""
         self._queue.put_nowait(message)
 
-    def news(self, message: str) -> None:
-        """Send a message of a user stream, if no lever is against it."""
+    def news(self, message: str, on: str = "stream") -> None:
+        """Send a message of a user stream, or of the `market`, if no lever is against it."""
         pull, account = self._levers.pull, self.account
-        silence = pull(Lever.SILENCE_STREAM, "stream", account)
+        silence = pull(Lever.SILENCE_STREAM, on, account)
         if silence is not None:
             self._silent_until = self._loop.time() + silence.seconds
         if self._loop.time() < self._silent_until:
             return
-        if pull(Lever.DROP_STREAM, "stream", account) is not None:
+        if pull(Lever.DROP_STREAM, on, account) is not None:
             self.drop()
             return
-        if self._held is None and pull(Lever.REORDER_MESSAGES, "stream", account) is not None:
+        if self._held is None and pull(Lever.REORDER_MESSAGES, on, account) is not None:
             self._held = message
             self._loop.call_later(_HELD_SECONDS, self._let_go)
             return
         self.tell(message)
         self._let_go()
-        if pull(Lever.REPEAT_MESSAGE, "stream", account) is not None:
+        if pull(Lever.REPEAT_MESSAGE, on, account) is not None:
             self.tell(message)
 
     def drop(self) -> None:
