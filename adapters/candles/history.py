@@ -84,7 +84,7 @@ class _Newest:
         self.readers = 0
         self.candles: Sequence[Candle] = ()
         self.start = 0  # the slot from which on these are all
-        self.heard_at = float("-inf")  # on the loop's clock
+        self.heard_at = float("-inf")
 
 
 class CandleHistory:
@@ -212,11 +212,11 @@ class CandleHistory:
 
     async def _open(self, venue: CandleVenue, series: Series, newest: _Newest, span: Span) -> Sequence[Candle]:
         """Return the candles that may still change, asked for now or within the last second."""
-        loop = asyncio.get_running_loop()
         async with newest.turn:
-            if newest.start > span[0] or loop.time() - newest.heard_at >= FRESH_SECONDS:
+            now = self._clock().timestamp()
+            if newest.start > span[0] or not 0 <= now - newest.heard_at < FRESH_SECONDS:
                 newest.candles = await _answer(venue, series, span)
-                newest.start, newest.heard_at = span[0], loop.time()
+                newest.start, newest.heard_at = span[0], now
         return [candle for candle in newest.candles if span[0] <= slot(series.interval, candle.timestamp) < span[1]]
 
 

@@ -1,0 +1,74 @@
+"""A venue that has some candles and not others, and keeps what it was asked."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from domain.candles import Candle, Interval, slot
+from domain.errors import Invalid
+
+
+class Time:
+    """A clock that a test sets."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self) -> datetime:
+        """Return the time."""
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+
+def candle_at(of: Interval, number: int, close: float = 11.0) -> Candle:
+    """Return the candle of a slot; it says which one it is."""
+    return Candle(float(number * of.seconds), 10.0, 12.0, 9.0, close, float(number), 33.0, 4.0, 1.0, 11.0)
+
+
+class HoledVenue:
+    """Has the candles that a test gives it, and the open one at every time.
+
+    One that is `seeking` answers with the next so many candles that it has, wherever they are; others answer with what
+    is in the time that was asked about, at most `most` of it.
+    """
+
+    kept_as = "holed"
+
+    def __init__(self, clock: Time, of: Interval, *, page: int = 5, most: int = 1_000, seeking: bool = False) -> None:
+        self.page = page
+        self.most = most
+        self.seeking = seeking
+        self.has: dict[int, Candle] = {}
+        self.asked: list[tuple[int, int]] = []
+        self.gave: list[set[int]] = []
+        self.closed = False
+        self._clock = clock
+        self._of = of
+
+    def fill(self, *slots: int) -> None:
+        """Have the candles of some slots."""
+        self.has |= {number: candle_at(self._of, number) for number in slots}
+
+    def now(self) -> dict[int, Candle]:
+        """Return what it would tell now, by slot: none of what is still to come."""
+        present = slot(self._of, self._clock.seconds)
+        still_open = candle_at(self._of, present, close=10.0 + self._clock.seconds % self._of.seconds / 100)
+        return {**{n: candle for n, candle in self.has.items() if n < present}, present: still_open}
+
+    async def begin(self, trading_pair: str, of: Interval) -> None:
+        """Know one pair."""
+        if trading_pair != "BTC-USDT":
+            raise Invalid(f"Trading pair '{trading_pair}' is not traded on this connector")
+
+    async def candles(self, trading_pair: str, of: Interval, start: int, count: int) -> Sequence[Candle]:
+        """Answer, and remember the slots that were asked about."""
+        first = slot(of, start)
+        self.asked.append((first, first + count))
+        found = [candle for number, candle in sorted(self.now().items()) if number >= first]
+        if not self.seeking:
+            found = [candle for candle in found if slot(of, candle.timestamp) < first + count]
+        found = found[: min(count, self.most)]
+        self.gave.append({slot(of, candle.timestamp) for candle in found})
+        return found
+
+    async def close(self) -> None:
+        """Note that it was closed."""
+        self.closed = True
