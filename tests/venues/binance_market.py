@@ -12,7 +12,10 @@ from tests.venues.binance_words import digits, milliseconds, symbol_of
 from tests.venues.ledger import Market
 from tests.venues.steps import Print
 
-_MINUTES = {"1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240, "1d": 1440}
+_MINUTES = {
+    "1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "2h": 120, "4h": 240, "6h": 360, "8h": 480, "12h": 720,
+    "1d": 1440,
+}  # fmt: skip
 _MOST = Decimal(9_000_000)
 
 
@@ -84,10 +87,12 @@ def aggregate_trades(ask: Ask) -> object:
 
 
 def klines(ask: Ask) -> object:
-    """Return candles out of the trades that are remembered."""
+    """Return candles out of the trades that are remembered: the first ones after a time, or the last ones."""
     found = candles(ask.desk.prints[ask.pair()], ask.text("interval"))
-    since, until = ask.number("startTime") or 0, ask.number("endTime") or milliseconds(ask.floor.now())
-    return [candle for start, candle in found.items() if since <= start <= until][-(ask.number("limit") or 500) :]
+    since, until = ask.number("startTime"), ask.number("endTime") or milliseconds(ask.floor.now())
+    within = [candle for start, candle in found.items() if (since or 0) <= start <= until]
+    most = ask.number("limit") or 500
+    return within[-most:] if since is None else within[:most]
 
 
 def candles(prints: Iterable[Print], interval: str) -> dict[int, list[int | str]]:
