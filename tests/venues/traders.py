@@ -30,7 +30,7 @@ _NOTIONAL = {"BTC": Decimal(300), "ETH": Decimal(200), "SOL": Decimal(100)}
 _ANSWER_SECONDS = 15.0
 _AGAIN_SECONDS = 0.4
 _PAUSE_SECONDS = 0.8
-_CLIENTS = {"binance": 24, "binance_perpetual": 6}
+_CLIENTS = {"binance": 40, "binance_perpetual": 8}
 """About as many orders a second as ccxt lets two accounts send to each market."""
 
 
