@@ -42,3 +42,16 @@ async def test_a_venue_without_a_limit_keeps_nobody_waiting():
     async with asyncio.timeout(1):
         for _ in range(1000):
             await throttle(100)
+
+
+async def test_requests_that_gave_up_take_no_time_of_those_behind_them():
+    throttle, loop = Throttle(100), asyncio.get_running_loop()
+    began = loop.time()
+    await throttle()
+    gone = [asyncio.create_task(throttle()) for _ in range(100)]
+    await asyncio.sleep(0)
+    for task in gone:
+        task.cancel()
+    await asyncio.wait(gone)
+    await throttle()
+    assert 0.09 <= loop.time() - began < 1
