@@ -72,6 +72,9 @@ class Inquiry:
         for raw in raws:
             told.add(self._tracker.take_order(raw))
         still = {str(raw.get("id")) for raw in raws}
+        for tracked in waited:
+            if tracked.exchange_order_id in still:
+                self._denied.pop(tracked.order_id, None)
         gone = [tracked for tracked in waited if tracked.exchange_order_id not in still]
         await _bounded([partial(self._gone, told, tracked) for tracked in gone])
 
@@ -269,11 +272,11 @@ class Inquiry:
             return answer
         window = WINDOWS.get(self._venue.connector.exchange_id)
         start, now = since, self._venue.clock()
-        found: dict[str, Raw] = {}
+        found: dict[tuple[str, ...], Raw] = {}
         while True:
             params = {} if window is None else {"until": milliseconds(min(start + window, now))}
             page: Sequence[Raw] = await self._ask(method, symbol, milliseconds(start), None, params)
-            new = {str(raw["id"]): raw for raw in page if str(raw["id"]) not in found}
+            new = {known: raw for raw in page if (known := _identity(raw)) not in found}
             found |= new
             if new and len(page) > 1:
                 last = max(int(raw["timestamp"]) for raw in page)
@@ -283,6 +286,11 @@ class Inquiry:
             if window is None or start + window >= now:
                 return list(found.values())
             start += window
+
+
+def _identity(raw: Raw) -> tuple[str, ...]:
+    """Return what tells an answer's rows apart: ids of some venues are those of one market, or none at all."""
+    return tuple(str(raw.get(key)) for key in ("symbol", "id", "timestamp"))
 
 
 async def _again(question: Callable[[], Awaitable[T]]) -> T:

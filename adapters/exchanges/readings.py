@@ -13,10 +13,12 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """How one venue's messages are read.
 
     `streamed_fees_are_negative`: a fee of a trade on the stream has the venue's sign, in which a charge is negative.
+    `names`: field of an order's message that bears its client order id where ccxt leaves that out.
     `ends`: field of a canceled order's message → the values by which the user canceled; by any other the venue did.
     """
 
     streamed_fees_are_negative: bool = False
+    names: str = ""
     ends: Mapping[str, frozenset[str]] = {}
 
     def trade(self, raw: Raw) -> Raw:
@@ -24,6 +26,12 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         if not self.streamed_fees_are_negative:
             return raw
         return {**raw, "fee": _negated(raw.get("fee")), "fees": [_negated(fee) for fee in raw.get("fees") or ()]}
+
+    def client_order_id(self, raw: Raw) -> str:
+        """Return the client order id that the venue says of an order, empty where it says none."""
+        info = raw.get("info")
+        named = info.get(self.names) if self.names and isinstance(info, Mapping) else None
+        return str(named or raw.get("clientOrderId") or "")
 
     def is_canceled_by_venue(self, raw: Raw) -> bool:
         """Whether the venue itself ended an order that it calls canceled."""
@@ -57,6 +65,8 @@ def _negated(fee: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 
 _READINGS = {
+    # On the stream ccxt 4.5.90 reads `order_userref` alone (Kraken WebSocket v2, "Executions", 2026-03).
+    "kraken": Reading(names="cl_ord_id"),
     # `fillFee` is negative for a charge, and ccxt 4.5.90 gives it as it is on the stream alone. `cancelSource` is 1
     # where the user canceled (OKX API v5, "Order channel", 2026-03).
     "okx": Reading(streamed_fees_are_negative=True, ends={"cancelSource": frozenset({"", "1"})}),

@@ -117,7 +117,7 @@ def funding(raw: Raw, *, pair: str, held: Held, rate: Decimal, account: str, con
         account=account,
         connector=connector,
         trading_pair=pair,
-        funding_id=str(raw.get("id") or f"{pair}-{raw['timestamp']}"),
+        funding_id=_funding_id(raw, pair),
         rate=rate,
         payment=number(raw.get("amount")),
         currency=str(raw.get("code") or pair.partition("-")[2]),
@@ -125,6 +125,12 @@ def funding(raw: Raw, *, pair: str, held: Held, rate: Decimal, account: str, con
         position_side=side,
         paid_at=time(raw["timestamp"]),
     )
+
+
+def _funding_id(raw: Raw, pair: str) -> str:
+    """Return the venue's id of a payment; one without, or with nothing but zeros (Hyperliquid), goes by its time."""
+    told = str(raw.get("id") or "")
+    return told if told.strip("0x") else f"{pair}-{raw['timestamp']}"
 
 
 def number(value: object, default: Decimal = ZERO) -> Decimal:

@@ -40,8 +40,8 @@ _ORPHANS_KEPT = 1_000
 class Ways(Protocol):
     """What a venue's words mean beyond what ccxt reads."""
 
-    def our_id(self, venue_client_id: str) -> str | None:
-        """Return our id for a client order id of the venue, None when it cannot be one of ours."""
+    def our_id(self, raw: Raw) -> str | None:
+        """Return our id of an order, None when its client order id cannot be one of ours, or is not told."""
         ...
 
     def is_canceled_by_venue(self, raw: Raw) -> bool:
@@ -161,32 +161,38 @@ class Tracker:
             del self._live[order_id]
 
     def take_order(self, raw: Raw, *, order_id: str | None = None) -> Told:
-        """Take in an order as the venue has it. `order_id` is our id where the venue does not repeat it."""
+        """Take in an order as the venue has it. `order_id` is our id where the venue does not repeat it.
+
+        What cannot be read raises, and changes nothing.
+        """
         told = Told()
         venue_id = _text(raw.get("id"))
         pair = self._symbols.pair(_text(raw.get("symbol")))
         if not venue_id or (pair is None and order_id is None and venue_id not in self._by_venue_id):
             return told
         tracked = self._find(venue_id, raw, order_id)
-        if tracked is None:
-            if pair is None or self._is_old_news(raw):
-                return told
-            tracked = self._observe(raw, venue_id, pair, told)
+        if tracked is None and (pair is None or self._is_old_news(raw)):
+            return told
         at = _time(raw.get("lastUpdateTimestamp") or raw.get("timestamp"), self._clock)
+        accepted_at = _time(raw.get("timestamp"), self._clock)
+        traded_pair = pair or "" if tracked is None else tracked.trading_pair
+        size = self._symbols.contract_size(traded_pair)
+        filled, amount = number(raw.get("filled")) * size, number(raw.get("amount")) * size
+        trades = [self._read(trade, traded_pair, venue_id, settled=False) for trade in raw.get("trades") or ()]
+        trades += [self._read(trade, traded_pair, venue_id, settled=True) for trade in self._orphans.get(venue_id, ())]
+        if tracked is None:
+            tracked = self._observe(raw, venue_id, traded_pair, told)
         status = _text(raw.get("status"))
         if status == "rejected" and not tracked.exchange_order_id and not tracked.traded:
             reason = _text(raw.get("rejectReason")) or f"{self._connector} rejected the order"
             self.give_up(tracked.order_id)
             told.orders.append((tracked.order_id, OrderRejected(reason=reason, rejected_at=at)))
             return told
-        self._accept(tracked, venue_id, _time(raw.get("timestamp"), self._clock), told)
-        size = self._symbols.contract_size(tracked.trading_pair)
-        filled, amount = number(raw.get("filled")) * size, number(raw.get("amount")) * size
+        self._accept(tracked, venue_id, accepted_at, told)
         tracked.filled = max(tracked.filled, filled)
-        for trade in raw.get("trades") or ():
-            self._trade(tracked, trade, told, settled=False)
-        for trade in self._orphans.pop(venue_id, ()):
-            self._trade(tracked, trade, told, settled=True)
+        self._orphans.pop(venue_id, None)
+        for trade in trades:
+            self._trade(tracked, trade, told)
         if tracked.end is None and not tracked.ended:
             tracked.end = self._end(status, amount or tracked.order.amount, tracked, at, raw)
         self._settle(tracked, told)
@@ -201,11 +207,12 @@ class Tracker:
         venue_id = _text(raw.get("order"))
         tracked = self._by_venue_id.get(venue_id)
         if tracked is not None:
-            self._trade(tracked, raw, told, settled=settled)
+            self._trade(tracked, self._read(raw, tracked.trading_pair, venue_id, settled=settled), told)
             self._settle(tracked, told)
-        elif venue_id and self._symbols.pair(_text(raw.get("symbol"))) and (settled or self._has_room):
+        elif venue_id and (pair := self._symbols.pair(_text(raw.get("symbol")))) and (settled or self._has_room):
             waiting = self._orphans.setdefault(venue_id, [])
             if settled:
+                self._read(raw, pair, venue_id, settled=True)  # what cannot be read must not wait for its order
                 waiting.append(raw)
         return told
 
@@ -227,7 +234,7 @@ class Tracker:
     def _find(self, venue_id: str, raw: Raw, order_id: str | None) -> Tracked | None:
         tracked = self._by_venue_id.get(venue_id)
         if tracked is None:
-            ours = order_id or self._ways.our_id(_text(raw.get("clientOrderId")))
+            ours = order_id or self._ways.our_id(raw)
             tracked = self.known(ours) if ours else None
             if tracked is not None and tracked.exchange_order_id not in (None, venue_id):
                 return None  # another order that bears the same client id
@@ -240,7 +247,7 @@ class Tracker:
 
     def _observe(self, raw: Raw, venue_id: str, pair: str, told: Told) -> Tracked:
         """Know an order that is not expected: somebody else's, or one of ours that only the log knows by now."""
-        ours = self._ways.our_id(_text(raw.get("clientOrderId")))
+        ours = self._ways.our_id(raw)
         if ours is not None and self.known(ours) is not None:
             ours = None  # that is another order
         size = self._symbols.contract_size(pair)
@@ -273,26 +280,30 @@ class Tracker:
                 fact = OrderAccepted(exchange_order_id=venue_id, accepted_at=at)
                 told.orders.append((tracked.order_id, fact))
 
-    def _trade(self, tracked: Tracked, raw: Raw, told: Told, *, settled: bool) -> None:
-        trade_id = _text(raw.get("id"))
-        fee = _fee(raw)
-        if not trade_id or trade_id in tracked.trade_ids or (fee is None and not settled):
-            return
-        cost, currency = fee or (ZERO, tracked.trading_pair.partition("-")[2])
-        amount = number(raw.get("amount")) * self._symbols.contract_size(tracked.trading_pair)
-        tracked.trade_ids.add(trade_id)
-        tracked.traded += amount
-        tracked.filled = max(tracked.filled, tracked.traded)
-        fact = OrderFilled(
+    def _read(self, raw: Raw, pair: str, venue_id: str, *, settled: bool) -> OrderFilled | None:
+        """Return a trade as a fact, None for one that is not told in full."""
+        trade_id, fee = _text(raw.get("id")), _fee(raw)
+        if not trade_id or (fee is None and not settled):
+            return None
+        cost, currency = fee or (ZERO, pair.partition("-")[2])
+        return OrderFilled(
             trade_id=trade_id,
-            amount=amount,
+            amount=number(raw.get("amount")) * self._symbols.contract_size(pair),
             price=number(raw.get("price")),
             fee=cost,
             fee_currency=currency,
             is_maker=raw.get("takerOrMaker") == "maker",
             filled_at=_time(raw.get("timestamp"), self._clock),
-            exchange_order_id=tracked.exchange_order_id,
+            exchange_order_id=venue_id,
         )
+
+    @staticmethod
+    def _trade(tracked: Tracked, fact: OrderFilled | None, told: Told) -> None:
+        if fact is None or fact.trade_id in tracked.trade_ids:
+            return
+        tracked.trade_ids.add(fact.trade_id)
+        tracked.traded += fact.amount
+        tracked.filled = max(tracked.filled, tracked.traded)
         told.orders.append((tracked.order_id, fact))
         if tracked.traded >= tracked.order.amount and tracked.end is None:
             tracked.end = fact

@@ -33,9 +33,9 @@ class Venue:
         """Return the base in one contract, 1 on spot."""
         return self.markets.contract_size(pair)
 
-    def our_id(self, venue_client_id: str) -> str | None:
-        """Return our client order id for the venue's, None when it cannot be one of ours."""
-        return self.dialect.our_id(venue_client_id)
+    def our_id(self, raw: Raw) -> str | None:
+        """Return our client order id of an order, None when the venue's cannot be one of ours."""
+        return self.dialect.our_id(self.reading.client_order_id(raw))
 
     def is_canceled_by_venue(self, raw: Raw) -> bool:
         """Whether the venue itself ended an order that it calls canceled."""

@@ -55,6 +55,7 @@ class VenueAccount:
         self.lacking, self.touched, self.moved = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.deaf = asyncio.Event()  # the streams are open, and did not tell what happened
         self._looking = asyncio.Lock()
+        self._standing = asyncio.Lock()  # so that no answer about positions comes after a later one's
         self._is_new = memory.balances is None
         self._pairs = set(memory.pairs)
         self._mode = memory.mode
@@ -208,9 +209,10 @@ class VenueAccount:
     async def report(self) -> AccountReport:
         """Return balances and positions as they are now."""
         began = self.venue.clock()
-        held, owned = await self._positions(), await self._balances()
-        at = self.venue.clock()
-        return self._report(Told(), holdings=owned, held=held, at=at, began_at=began, snapshot=True)
+        owned = await self._balances()
+        async with self._standing:
+            held, at = await self._positions(), self.venue.clock()
+            return self._report(Told(), holdings=owned, held=held, at=at, began_at=began, snapshot=True)
 
     async def look(self, trigger: Trigger | Literal[""]) -> AccountReport:
         """Return all that the venue knows and the log may not; `trigger` names why it is asked."""
@@ -233,11 +235,8 @@ class VenueAccount:
         await self.inquiry.orders(told, pairs)
         await self.inquiry.trades(told, pairs, since)
         await self.inquiry.lacking(told)
-        held = await self._positions()
-        paid: Sequence[FundingPaid] = ()
-        if self.venue.connector.perpetual:
-            paid = await self.inquiry.funding(pairs, since, self._held)
-        self._looked_at, self._is_new = began - OVERLAP, False
+        is_perpetual = self.venue.connector.perpetual
+        paid = await self.inquiry.funding(pairs, since, self._held) if is_perpetual else []
         if trigger == "schedule" and any(told_at(fact) < began - HEARD_WITHIN for _, fact in told.orders):
             self.deaf.set()
         if self.tracker.lacking:
@@ -245,17 +244,20 @@ class VenueAccount:
         owned_at = began
         if told:
             owned_at, owned = self.venue.clock(), await self._balances()
-        return self._report(
-            told,
-            holdings=owned,
-            holdings_at=owned_at,
-            began_at=began,
-            held=held,
-            at=self.venue.clock(),
-            funding=paid,
-            trigger=trigger,
-            snapshot=True,
-        )
+        async with self._standing:
+            held, at = await self._positions(), self.venue.clock()
+            self._looked_at, self._is_new = began - OVERLAP, False
+            return self._report(
+                told,
+                holdings=owned,
+                holdings_at=owned_at,
+                began_at=began,
+                held=held,
+                at=at,
+                funding=paid,
+                trigger=trigger,
+                snapshot=True,
+            )
 
     def _pairs_of(self, tokens: Iterable[str]) -> set[str]:
         """Return the pairs in which trades could have changed these tokens."""
@@ -286,17 +288,15 @@ class VenueAccount:
 
     def take_orders(self, raws: Iterable[Mapping[str, Any]]) -> None:
         """Take in orders from the stream."""
-        told = Told()
-        for raw in raws:
-            told.add(self.tracker.take_order(raw))
-        self.tell(told)
+        with self._telling() as told:
+            for raw in raws:
+                told.add(self.tracker.take_order(raw))
 
     def take_trades(self, raws: Iterable[Mapping[str, Any]]) -> None:
         """Take in trades from the stream."""
-        told = Told()
-        for raw in raws:
-            told.add(self.tracker.take_trade(self.venue.reading.trade(raw)))
-        self.tell(told)
+        with self._telling() as told:
+            for raw in raws:
+                told.add(self.tracker.take_trade(self.venue.reading.trade(raw)))
 
     def take_balances(self, raw: Mapping[str, Any]) -> None:
         """Take in balances from the stream: those of the tokens that it names, the others stay.
@@ -332,8 +332,10 @@ class VenueAccount:
     async def refresh(self) -> None:
         """Tell balances and positions as the venue has them now."""
         began = self.venue.clock()
-        held, owned = await self._positions(), await self._balances()
-        _ = self.venue.sink(self._report(Told(), holdings=owned, held=held, at=self.venue.clock(), began_at=began))
+        owned = await self._balances()
+        async with self._standing:
+            held, at = await self._positions(), self.venue.clock()
+            _ = self.venue.sink(self._report(Told(), holdings=owned, held=held, at=at, began_at=began))
 
     async def _balances(self) -> list[Holding]:
         owned = await self.inquiry.holdings()

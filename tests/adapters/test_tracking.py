@@ -40,8 +40,9 @@ class Symbols:
 class Ways:
     """A venue that takes our ids without the first letter, and says who canceled."""
 
-    def our_id(self, venue_client_id: str) -> str | None:
-        return f"n{venue_client_id}" if len(venue_client_id) == 32 else None
+    def our_id(self, raw: Raw) -> str | None:
+        told = str(raw.get("clientOrderId"))
+        return f"n{told}" if len(told) == 32 else None
 
     def is_canceled_by_venue(self, raw: Raw) -> bool:
         return bool(raw.get("by_venue"))
@@ -314,3 +315,32 @@ def test_messages_in_any_order_and_number_tell_each_fact_once_and_the_end_last(e
     assert kinds[-1] is ends[end]
     assert len(kinds) == len(trades) + (1 if end == "filled" else 2)
     assert tracking.live == tracking.lacking == []
+
+
+@pytest.mark.parametrize("broken", [{"price": "a lot"}, {"timestamp": "yesterday"}, {"amount": "1.2.3"}])
+def test_what_cannot_be_read_changes_nothing_so_that_it_is_told_when_it_is_asked_for(broken):
+    tracking = tracker()
+    tracking.expect(placed())
+    with pytest.raises((ArithmeticError, ValueError)):
+        tracking.take_order(order("open", "2", trades=[trade("a"), trade("b", **broken)]))
+    assert facts(tracking.take_order(order("open", "2", trades=[trade("a")]))) == [OrderAccepted, OrderFilled]
+    with pytest.raises((ArithmeticError, ValueError)):
+        tracking.take_trade(trade("b", **broken))
+    assert facts(tracking.take_trade(trade("b"))) == [OrderFilled]
+
+
+def test_a_trade_that_cannot_be_read_does_not_keep_its_order_away():
+    tracking = tracker()
+    with pytest.raises(ArithmeticError):
+        tracking.take_trade(trade("a", price="a lot"), settled=True)
+    tracking.take_trade(trade("b"), settled=True)
+    told = tracking.take_order(order("open", "1", clientOrderId=None))
+    assert [fact.trade_id for _, fact in told.orders if isinstance(fact, OrderFilled)] == ["b"]
+
+
+def test_an_order_on_a_stream_is_ours_by_the_venues_own_field_where_ccxt_leaves_that_out():
+    streamed = {"clientOrderId": "0", "info": {"order_userref": 0, "cl_ord_id": "ours"}}
+    assert reading("kraken").client_order_id(streamed) == "ours"
+    assert reading("kraken").client_order_id({"clientOrderId": "ours", "info": {}}) == "ours"
+    assert reading("binance").client_order_id(streamed) == "0"
+    assert not reading("binance").client_order_id({})

@@ -1,0 +1,157 @@
+"""What a venue answers about an account is taken in whole, each row once."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from adapters.exchanges import names
+from adapters.exchanges.clients import NotKnown
+from adapters.exchanges.inquiry import DENIALS
+from adapters.exchanges.markets import Market, Markets
+from adapters.exchanges.tracking import Told
+from adapters.exchanges.venue import Venue
+from adapters.exchanges.venue_account import VenueAccount
+from commands.ports import AccountMemory, OpenOrder
+from domain.connectors import TradingRule
+from domain.orders import OrderAccepted, OrderExpired, OrderFilled, OrderPlaced
+from domain.reports import AccountReport
+from domain.values import OrderType, PositionAction, Side
+
+NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
+AT = int(NOW.timestamp() * 1000)
+OURS = f"n{'1' * 32}"
+
+
+class Client:
+    """Answers what a test gives, by the method that is called; an exception is raised."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+
+    def has(self, capability: str) -> bool:
+        return capability in {"fetchOrder", "fetchMyTrades", "fetchFundingHistory"}
+
+    async def call(self, method: str, *_: object, **__: object) -> Any:
+        answer = self.answers[method]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def an_account(client: Client, *reports: list[AccountReport], **memory: Any) -> VenueAccount:
+    told = reports[0] if reports else []
+    connector = names.connector("okx_perpetual")
+    venue = Venue(connector, sink=told.append, clock=lambda: NOW)  # type: ignore[arg-type]
+    venue.markets = Markets([_market("BTC"), _market("ETH")], is_perpetual=True)
+    return VenueAccount(AccountMemory(account="main", connector=connector.name, balances=None, **memory), client, venue)  # type: ignore[arg-type]
+
+
+def _market(base: str) -> Market:
+    rule = TradingRule(
+        trading_pair=f"{base}-USDT",
+        min_order_size=Decimal(1),
+        min_price_increment=Decimal(1),
+        min_base_amount_increment=Decimal(1),
+        min_notional_size=Decimal(0),
+        buy_order_collateral_token="USDT",
+        sell_order_collateral_token="USDT",
+    )
+    return Market(symbol=f"{base}/USDT:USDT", contract_size=Decimal(1), rule=rule)
+
+
+def an_order(amount: str = "3") -> OrderPlaced:
+    return OrderPlaced(
+        client_order_id=OURS,
+        account="main",
+        connector="okx_perpetual",
+        trading_pair="BTC-USDT",
+        side=Side.BUY,
+        order_type=OrderType.LIMIT,
+        amount=Decimal(amount),
+        price=Decimal(100),
+        position_action=PositionAction.OPEN,
+        server="s",
+        placed_at=NOW,
+    )
+
+
+def a_row(pair: str = "BTC", at: int = AT, **fields: object) -> Mapping[str, object]:
+    return {"symbol": f"{pair}/USDT:USDT", "timestamp": at, "side": "buy", "type": "limit", "amount": "1", **fields}
+
+
+@pytest.mark.parametrize("venue_says", [None, f"0x{'0' * 64}"], ids=["no id", "an id of zeros"])
+async def test_payments_without_an_id_of_their_own_are_told_each(venue_says):
+    rows = [a_row("BTC", id=venue_says), a_row("ETH", id=venue_says), a_row("BTC", AT + 3_600_000, id=venue_says)]
+    account = an_account(Client(fetch_funding_history=rows))
+    paid = await account.inquiry.funding([], NOW - timedelta(days=1), {})
+    assert len({(payment.trading_pair, payment.funding_id) for payment in paid}) == 3
+
+
+async def test_trades_of_two_pairs_may_bear_the_same_id():
+    fee = {"cost": "0", "currency": "USDT"}
+    trades = [a_row(pair, id="1", order=pair, price="100", fee=fee) for pair in ("BTC", "ETH")]
+    account = an_account(Client(fetch_my_trades=trades))
+    for pair in ("BTC", "ETH"):
+        account.tracker.take_order(a_row(pair, id=pair, status="open", filled="0"))
+    told = Told()
+    await account.inquiry.trades(told, [], NOW - timedelta(hours=1))
+    assert [type(fact) for _, fact in told.orders] == [OrderFilled, OrderFilled]
+
+
+async def test_an_order_is_over_when_the_venue_does_not_know_it_several_times_in_a_row():
+    known = OpenOrder(order=an_order(), exchange_order_id="7", filled=Decimal(0))
+    client = Client(fetch_open_orders=[], fetch_order=NotKnown("Order does not exist"))
+    account = an_account(client, open_orders=[known])
+
+    async def looked() -> list[object]:
+        told = Told()
+        await account.inquiry.orders(told, [])
+        return [type(fact) for _, fact in told.orders]
+
+    for _ in range(DENIALS - 1):
+        assert not await looked()
+    client.answers["fetch_open_orders"] = [a_row(id="7", status="open", filled="0")]
+    assert not await looked()
+    client.answers["fetch_open_orders"] = []
+    for _ in range(DENIALS - 1):
+        assert not await looked()
+    assert await looked() == [OrderExpired]
+
+
+async def test_what_stands_before_a_message_that_cannot_be_read_is_told():
+    reports: list[AccountReport] = []
+    account = an_account(Client(), reports)
+    account.tracker.expect(an_order())
+    ours = a_row(id="7", clientOrderId="1" * 32, status="open", filled="0")
+    with pytest.raises(ValueError, match="NOWHERE"):
+        account.take_orders([ours, a_row(id="8", status="open", side="nowhere")])
+    assert [type(fact) for report in reports for _, fact in report.orders] == [OrderAccepted]
+
+
+async def test_a_late_answer_does_not_close_a_position_that_a_later_question_found():
+    reports: list[AccountReport] = []
+    client = Client(fetch_balance={}, fetch_positions=[])
+    account = an_account(client, reports)
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+    call = client.call
+
+    async def slowly(method: str, *arguments: object, **options: object) -> Any:
+        answer = await call(method, *arguments, **options)
+        if method == "fetch_positions" and not asked.is_set():
+            asked.set()
+            await may_answer.wait()
+        return answer
+
+    client.call = slowly  # type: ignore[method-assign]
+    older = asyncio.create_task(account.refresh())
+    await asked.wait()
+    client.answers["fetch_positions"] = [a_row(contracts="2", side="long", entryPrice="100")]
+    newer = asyncio.create_task(account.refresh())
+    await asyncio.sleep(0)
+    may_answer.set()
+    await asyncio.gather(older, newer)
+    assert [position.amount for report in reports for position in report.positions] == [Decimal(2)]
