@@ -7,6 +7,7 @@ asks upward, whoever sells the bids downward.
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from itertools import takewhile
 
 import msgspec
 
@@ -205,9 +206,8 @@ def price_for_quote_volume(book: Book, side: Side, quote_volume: Decimal) -> Off
 
 def volume_for_price(book: Book, side: Side, price: Decimal) -> Offer:
     """Say how much, in base and in quote, is had at a price or a better one."""
-    levels = _against(book, side)
-    within = [level for level in levels if (level[0] <= price if side is Side.BUY else level[0] >= price)]
-    return _walk(within)
+    within = (lambda level: level[0] <= price) if side is Side.BUY else (lambda level: level[0] >= price)
+    return _walk(takewhile(within, _against(book, side)))
 
 
 def average_price_for_volume(book: Book, side: Side, volume: Decimal) -> Offer:
@@ -220,7 +220,7 @@ def _against(book: Book, side: Side) -> Sequence[Level]:
     return book.asks if side is Side.BUY else book.bids
 
 
-def _walk(levels: Sequence[Level], *, volume: Decimal | None = None, quote_volume: Decimal | None = None) -> Offer:
+def _walk(levels: Iterable[Level], *, volume: Decimal | None = None, quote_volume: Decimal | None = None) -> Offer:
     """Walk until so much is had, or to the end where nothing is asked for."""
     had, spent = ZERO, ZERO
     last: Decimal | None = None

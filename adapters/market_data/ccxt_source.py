@@ -6,14 +6,23 @@ numbers them, and breaks the stream where one is. Its book is alive, so it is re
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache, partial
-from itertools import pairwise
-from math import inf
-from typing import Any
+from functools import partial
+from math import isfinite
+from typing import Any, overload
 
 import structlog
 
@@ -264,33 +273,75 @@ def _is_apart(raw: Mapping[str, Any]) -> bool:
         raise Unavailable("its order book cannot be read") from e
 
 
+class _Levels(Sequence[Level]):
+    """One side of a book, best first. Its numbers are ccxt's until somebody looks, which few do at all of them."""
+
+    __slots__ = ("_amounts", "_prices", "_size")
+
+    def __init__(self, prices: list[float], amounts: list[float], size: Decimal) -> None:
+        self._prices = prices
+        self._amounts = amounts
+        self._size = size
+
+    def __len__(self) -> int:
+        return len(self._prices)
+
+    @overload
+    def __getitem__(self, at: int) -> Level: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Level]: ...
+
+    def __getitem__(self, at: int | slice) -> Level | Sequence[Level]:
+        if isinstance(at, slice):
+            return tuple(map(self._level, self._prices[at], self._amounts[at]))
+        return self._level(self._prices[at], self._amounts[at])
+
+    def __iter__(self) -> Iterator[Level]:
+        return map(self._level, self._prices, self._amounts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+    def _level(self, price: float, amount: float) -> Level:
+        return _exact(price), _exact(amount) if self._size == ONE else _exact(amount) * self._size
+
+
 def _book(raw: Mapping[str, Any], size: Decimal) -> Book:
     """Return a book of ccxt as ours, amounts in base. Raises `Unavailable` for what is none."""
     try:
-        sides = [_levels(raw[side], size) for side in ("bids", "asks")]
-        if _is_sorted(sides[0], -1) and _is_sorted(sides[1], 1) and _is_apart({"bids": sides[0], "asks": sides[1]}):
-            return Book(bids=sides[0], asks=sides[1])
-        return book_of(*(_summed(side) for side in sides))
-    except (IndexError, KeyError, TypeError) as e:
+        bids, asks = (
+            ([float(level[0]) for level in raw[side][:LEVELS]], [float(level[1]) for level in raw[side][:LEVELS]])
+            for side in ("bids", "asks")
+        )
+        if not all(map(_can_be, (bids, asks))):
+            raise Unavailable("its order book has a level that cannot be")
+        if not (_is_sorted(*bids, reverse=True) and _is_sorted(*asks, reverse=False)):
+            sides = [_summed(_Levels(*side, size)) for side in (bids, asks)]
+            return book_of(*sides)
+        if bids[0] and asks[0] and bids[0][0] >= asks[0][0]:
+            raise Unavailable(f"its best bid {bids[0][0]} is not below its best ask {asks[0][0]}")
+        return Book(bids=_Levels(*bids, size), asks=_Levels(*asks, size))
+    except (IndexError, KeyError, TypeError, ValueError) as e:
         raise Unavailable("its order book cannot be read") from e
     except Invalid as e:
         raise Unavailable(f"its order book cannot be: {e.message}") from e
 
 
-def _levels(side: Sequence[Sequence[Any]], size: Decimal) -> tuple[Level, ...]:
-    best = side[:LEVELS]
-    if not all(0 < float(level[0]) < inf and 0 <= float(level[1]) < inf for level in best):
-        raise Unavailable("its order book has a level that cannot be")
-    if size == ONE:
-        return tuple((_exact(level[0]), _exact(level[1])) for level in best if level[1])
-    return tuple((_exact(level[0]), _exact(level[1]) * size) for level in best if level[1])
+def _can_be(side: tuple[list[float], list[float]]) -> bool:
+    """Whether all prices are above 0, no amount is below, and all are numbers: a sum has what is none in it."""
+    prices, amounts = side
+    return not prices or (isfinite(sum(prices) + sum(amounts)) and min(prices) > 0 and min(amounts) >= 0)
 
 
-def _is_sorted(levels: Sequence[Level], sign: int) -> bool:
-    return all(sign * (after[0] - before[0]) > 0 for before, after in pairwise(levels))
+def _is_sorted(prices: list[float], amounts: list[float], *, reverse: bool) -> bool:
+    """Whether levels are best first, one a price, and all there."""
+    return prices == sorted(prices, reverse=reverse) and len(set(prices)) == len(prices) and all(amounts)
 
 
-def _summed(levels: Sequence[Level]) -> list[Level]:
+def _summed(levels: Iterable[Level]) -> list[Level]:
     """Return levels with one entry a price, of a venue that tells each order."""
     amounts: dict[Decimal, Decimal] = {}
     for price, amount in levels:
@@ -308,7 +359,6 @@ def _is_new(raw: Mapping[str, Any], seen: OrderedDict[object, None]) -> bool:
     return True
 
 
-@lru_cache(maxsize=1 << 16)
 def _exact(value: object) -> Decimal:
     """Return a number of ccxt exactly: of a float, the shortest decimal that means it. Raises `Unavailable`."""
     try:
