@@ -19,6 +19,8 @@ SHORTEST_WAIT_SECONDS = 60
 LONGEST_WAIT_SECONDS = 3_600
 MOST_CANDLES = 600_000
 """In one answer: a year of minutes, and some."""
+MOST_NEWEST = 10_000
+"""Of those that go up to now."""
 
 Span = tuple[int, int]
 
@@ -117,10 +119,10 @@ def slot(of: Interval, seconds: float) -> int:
     return int(seconds // of.seconds)
 
 
-def check_count(count: int, what: str) -> None:
+def check_count(count: int, what: str, most: int = MOST_CANDLES) -> None:
     """Raise `Invalid` for more candles than one answer may have."""
-    if count > MOST_CANDLES:
-        raise Invalid(f"{count} {what} are more than {MOST_CANDLES}, the most that one request may ask for")
+    if count > most:
+        raise Invalid(f"{count} {what} are more than {most}, the most that one request may ask for")
 
 
 def settled(of: Interval, now: float) -> int:

@@ -11,14 +11,14 @@ from litestar.params import JSONBody
 
 from adapters.http.answers import Answer, LongAnswer
 from adapters.http.bodies import Body, Pair, Text, encode
-from domain.candles import MOST_CANDLES, Columns
+from domain.candles import MOST_NEWEST, Columns
 from read_api.pages import described
 from read_api.ports import Candles
 
 IntervalName = Literal[
     "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"
 ]
-Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_CANDLES)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_NEWEST)]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
 """A time as seconds since 1970, up to the end of the year 9999; one in milliseconds is beyond that."""
 

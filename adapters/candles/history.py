@@ -17,6 +17,7 @@ import structlog
 from adapters.candles.store import CandleStore
 from commands.ports import Clock
 from domain.candles import (
+    MOST_NEWEST,
     Candle,
     Columns,
     Interval,
@@ -58,6 +59,11 @@ class CandleVenue(Protocol):
     @property
     def page(self) -> int:
         """How many it gives at once."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """How many it may be asked for by one request."""
         ...
 
     async def begin(self, trading_pair: str, of: Interval) -> None:
@@ -119,7 +125,7 @@ class CandleHistory:
     async def latest(self, connector: str, trading_pair: str, name: str, count: int) -> Columns:
         """Return the newest candles, the last one still open, oldest first. Raises as `between`."""
         of = interval(name)
-        check_count(count, f"{of.name} candles")
+        check_count(count, f"{of.name} candles", MOST_NEWEST)
         end = slot(of, self._clock().timestamp()) + 1
         # One more than asked for: at the turn of an interval the newest one may not be there yet.
         found = await self._candles(connector, trading_pair, of, (max(end - count - 1, 0), end))
@@ -140,7 +146,6 @@ class CandleHistory:
         """Return the candles of a span, after asking for what is not known of it."""
         venue = self._venue(connector)
         split_pair(trading_pair)
-        await venue.begin(trading_pair, of)
         series = Series(venue.kept_as, trading_pair, of)
         now = self._clock().timestamp()
         edge = max(wanted[0], min(wanted[1], settled(of, now)))
@@ -180,8 +185,9 @@ class CandleHistory:
                 left = unknown(known, wanted)
                 if not left:
                     break
+                missing = sum(end - start for start, end in left)
+                check_count(missing, f"{series.interval.name} candles that {venue.kept_as} has to make", venue.most)
                 if loop.time() > until:
-                    missing = sum(end - start for start, end in left)
                     raise Unavailable(
                         f"{missing} of {wanted[1] - wanted[0]} {series.interval.name} candles of {series.trading_pair}"
                         f" did not come from {series.connector} within {PATIENCE_SECONDS:g} s. The others are kept:"
@@ -193,7 +199,12 @@ class CandleHistory:
                 again = await asyncio.to_thread(self._due, series, wanted, int(now))
                 if not again:
                     break
-                await self._ask(venue, series, again[0], now)
+                try:
+                    await self._ask(venue, series, again[0], now)
+                except Unavailable as reason:
+                    # What the venue said before still stands.
+                    logger.warning("holes_not_asked", connector=series.connector, why=reason.message)
+                    break
 
     def _due(self, series: Series, wanted: Span, now: int) -> list[Span]:
         times = self._store.read(series, wanted).timestamp
@@ -202,6 +213,7 @@ class CandleHistory:
     async def _ask(self, venue: CandleVenue, series: Series, span: Span, now: float) -> None:
         """Ask for the first page of a span that was closed at `now`, and keep what is closed of the answer."""
         of = series.interval
+        await venue.begin(series.trading_pair, of)
         asked = (span[0], min(span[1], span[0] + venue.page))
         candles = await _answer(venue, series, asked)
         proof = proved(asked, [slot(of, candle.timestamp) for candle in candles])
@@ -215,6 +227,7 @@ class CandleHistory:
         async with newest.turn:
             now = self._clock().timestamp()
             if newest.start > span[0] or not 0 <= now - newest.heard_at < FRESH_SECONDS:
+                await venue.begin(series.trading_pair, series.interval)
                 newest.candles = await _answer(venue, series, span)
                 newest.start, newest.heard_at = span[0], now
         return [candle for candle in newest.candles if span[0] <= slot(series.interval, candle.timestamp) < span[1]]

@@ -12,7 +12,7 @@ import structlog
 
 from adapters.exchanges.market_feed import PublicMarkets
 from adapters.exchanges.names import Connector
-from domain.candles import INTERVALS, Candle, Interval
+from domain.candles import INTERVALS, MOST_CANDLES, Candle, Interval
 from domain.errors import Invalid
 
 logger = structlog.get_logger()
@@ -88,6 +88,7 @@ class VenueCandles:
     """The candles of one connector."""
 
     page = LARGEST_PAGE
+    most = MOST_CANDLES
 
     def __init__(self, connector: Connector, open_venue: Open) -> None:
         """Ask nothing yet."""

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from adapters.candles import history
 from adapters.candles.history import CandleHistory
 from adapters.candles.store import CandleStore
-from domain.candles import INTERVALS, LONGEST_WAIT_SECONDS, MOST_CANDLES, Series, settled, slot
+from domain.candles import INTERVALS, LONGEST_WAIT_SECONDS, MOST_CANDLES, MOST_NEWEST, Series, settled, slot
 from domain.errors import Invalid, Unavailable
 from tests.fakes.candle_venue import HoledVenue, Time, candle_at
 
@@ -63,7 +63,7 @@ ACTIONS = st.lists(
     max_size=25,
 )
 VENUES = st.fixed_dictionaries(
-    {"page": st.sampled_from([1, 3, 50]), "most": st.sampled_from([2, 50]), "seeking": st.booleans()}
+    {"page": st.sampled_from([1, 3, 50]), "gives": st.sampled_from([2, 50]), "seeking": st.booleans()}
 )
 
 
@@ -217,6 +217,31 @@ async def test_a_venue_that_is_away_is_unavailable_and_what_is_known_is_shown(st
         await stage.between(FIRST, FIRST + 5)
 
 
+async def test_what_is_known_needs_no_venue(stage):
+    stage.venue.fill(*range(FIRST, FIRST + 5))
+    await stage.between(FIRST, FIRST + 9)
+
+    async def away(*_):
+        raise Unavailable("holed could not be reached")
+
+    stage.venue.begin = away
+    stage.clock.seconds += LONGEST_WAIT_SECONDS
+    with capture_logs() as logs:
+        assert await stage.between(FIRST, FIRST + 9) == stage.has(FIRST, FIRST + 9)
+    assert [log["event"] for log in logs] == ["holes_not_asked"]
+    with pytest.raises(Unavailable):
+        await stage.between(FIRST, FIRST + 10)
+
+
+async def test_a_venue_is_not_asked_for_more_than_it_may_be_in_one_request(stage):
+    stage.venue.fill(*range(FIRST, FIRST + 20))
+    stage.venue.most = 12
+    await stage.between(FIRST, FIRST + 9)
+    with pytest.raises(Invalid, match="13 1m candles that holed has to make are more than 12"):
+        await stage.between(FIRST - 8, FIRST + 14)
+    assert len(await stage.between(FIRST - 7, FIRST + 14)) == 15
+
+
 async def test_what_takes_too_long_is_said_and_goes_on_the_next_time(stage, monkeypatch):
     stage.venue.fill(*range(FIRST, FIRST + 20))
     monkeypatch.setattr(history, "PATIENCE_SECONDS", 0.0)
@@ -255,7 +280,7 @@ async def test_what_cannot_be_asked_is_refused_with_the_reason(stage, asked, rea
 
 
 async def test_too_many_of_the_newest_are_refused_with_the_bound(stage):
-    with pytest.raises(Invalid, match=f"1000000 1m candles are more than {MOST_CANDLES}"):
+    with pytest.raises(Invalid, match=f"1000000 1m candles are more than {MOST_NEWEST}"):
         await stage.history.latest(*BTC, 1_000_000)
 
 

@@ -257,11 +257,37 @@ RATES = {
     ),
     "update_config__empty": Case(method="PUT", path="/rate-oracle/config", body={}),
 }
+_CANDLES: Json = {"connector_name": "paper", "trading_pair": "BTC-USDT", "interval": "1m", "max_records": 5}
+_PAST: Json = {"connector_name": "paper", "trading_pair": "BTC-USDT", "interval": "1m"}
+CANDLES = {
+    "get_available_candle_connectors": get("/market-data/available-candle-connectors"),
+    "get_candles__live": Case(path="/market-data/candles", body=_CANDLES),
+    "get_candles__bad_pair": Case(
+        path="/market-data/candles", body={**_CANDLES, "trading_pair": "BTCUSDT"}, words="BTCUSDT"
+    ),
+    "get_candles__live_unknown_pair": Case(
+        path="/market-data/candles", body={**_CANDLES, "trading_pair": "NOPE-USDT"}, words="Trading pair 'NOPE-USDT'"
+    ),
+    "get_candles__unknown_connector": Case(
+        path="/market-data/candles",
+        body={**_CANDLES, "connector_name": "nope"},
+        words="Unsupported connector 'nope'. Available connectors: [",
+    ),
+    "get_historical_candles__live": Case(
+        path="/market-data/historical-candles",
+        body={**_PAST, "start_time": 1_795_327_790, "end_time": 1_795_328_270},
+    ),
+    "get_candles_last_days__live": Case(
+        path="/market-data/historical-candles",
+        body={**_PAST, "interval": "4h", "start_time": 1_795_242_000, "end_time": 1_795_328_400},
+    ),
+}
 CASES = {
     f"{area}/{name}": case
     for area, cases in (
         ("accounts", ACCOUNTS),
         ("connectors", CONNECTORS),
+        ("market_data", CANDLES),
         ("portfolio", PORTFOLIO),
         ("rate_oracle", RATES),
         ("trading", TRADING),
@@ -279,6 +305,7 @@ ELSEWHERE = {
     "accounts/add_credential": _OFFLINE,
     "accounts/add_credential__live_exchange_rejects_key": "tested with a venue that has keys to reject",
     "connectors/get_trading_rules": _OFFLINE,
+    **{f"market_data/{name}": _OFFLINE for name in ("get_candles", "get_historical_candles", "get_candles_last_days")},
     "portfolio/get_distribution__live_two_accounts": "a defect; the shape is that of get_distribution__live",
     **{
         f"portfolio/get_{name}{case}": "several calls: tested with the client that makes them"

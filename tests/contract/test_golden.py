@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.cases import CASES, ELSEWHERE
+from tests.contract import cases
 from tests.contract.comparing import differences
+from tests.contract.market_cases import MARKET_DATA, MARKET_DATA_ELSEWHERE
 from tests.contract.trading import place
 
 GOLDEN = Path(__file__).parent / "golden"
-AREAS = ("accounts", "connectors", "portfolio", "rate_oracle", "trading")
+AREAS = ("accounts", "connectors", "market_data", "portfolio", "rate_oracle", "trading")
+CASES = {**cases.CASES, **{f"market_data/{name}": case for name, case in MARKET_DATA.items()}}
+ELSEWHERE = cases.ELSEWHERE.keys() | {f"market_data/{name}" for name in MARKET_DATA_ELSEWHERE}
 
 
 def recorded(name):
@@ -19,7 +22,7 @@ def recorded(name):
 
 def test_every_recorded_answer_has_a_case_or_a_reason():
     names = {f"{area}/{file.stem}" for area in AREAS for file in (GOLDEN / area).glob("*.json")}
-    assert names == CASES.keys() | ELSEWHERE.keys()
+    assert names == CASES.keys() | ELSEWHERE
 
 
 @pytest.fixture(scope="module")

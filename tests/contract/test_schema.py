@@ -18,7 +18,7 @@ from tests.http.app import client_of
 
 def _document() -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
-        asked_for = ("writes", "reads", "markets", "refresh", "rate_sources", "feeds", "readiness")
+        asked_for = ("writes", "reads", "markets", "refresh", "rate_sources", "feeds", "candles", "readiness")
         app = build(CONTROLLERS, WRITE, dict.fromkeys(asked_for), Settings.from_environment({}))
         async with client_of(app) as client:
             document: dict[str, Any] = (await client.get("/openapi.json")).raise_for_status().json()

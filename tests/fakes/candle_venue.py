@@ -27,14 +27,15 @@ class HoledVenue:
     """Has the candles that a test gives it, and the open one at every time.
 
     One that is `seeking` answers with the next so many candles that it has, wherever they are; others answer with what
-    is in the time that was asked about, at most `most` of it.
+    is in the time that was asked about, at most `gives` of it.
     """
 
     kept_as = "holed"
+    most = 600_000
 
-    def __init__(self, clock: Time, of: Interval, *, page: int = 5, most: int = 1_000, seeking: bool = False) -> None:
+    def __init__(self, clock: Time, of: Interval, *, page: int = 5, gives: int = 1_000, seeking: bool = False) -> None:
         self.page = page
-        self.most = most
+        self.gives = gives
         self.seeking = seeking
         self.has: dict[int, Candle] = {}
         self.asked: list[tuple[int, int]] = []
@@ -65,7 +66,7 @@ class HoledVenue:
         found = [candle for number, candle in sorted(self.now().items()) if number >= first]
         if not self.seeking:
             found = [candle for candle in found if slot(of, candle.timestamp) < first + count]
-        found = found[: min(count, self.most)]
+        found = found[: min(count, self.gives)]
         self.gave.append({slot(of, candle.timestamp) for candle in found})
         return found
 

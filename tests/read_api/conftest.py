@@ -135,6 +135,7 @@ async def server(database_url: str, log: Log) -> AsyncIterator[Server]:
             "refresh": refresh,
             "readiness": readiness,
             "rate_sources": quotes,
+            "candles": None,  # their own tests bring a venue that has some
         }
         async with running_feeds() as feeds:
             app = build(CONTROLLERS, [], {**dependencies, "feeds": feeds}, Settings.from_environment({}))
