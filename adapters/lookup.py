@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from commands.ports import RECENTLY, AccountMemory, OpenOrder
@@ -17,6 +17,7 @@ from projections.view import Connection
 LOOKED_UP = tuple(view.name for view in (accounts.VIEW, orders.VIEW, positions.VIEW, portfolio.VIEW))
 """The views that are asked here: no other one keeps anything waiting."""
 
+_EVER = datetime.max.replace(tzinfo=UTC)
 _POSITIONS = 1000
 """More than any venue lets one account hold."""
 
@@ -77,6 +78,11 @@ async def _memory(connection: Connection, account: str, connector: str) -> Accou
         balances=None if balances is None else balances[0],
         open_orders=_remembered(await orders.accepted(connection, account=account, connector=connector)),
         ended_orders=_remembered(ended),
+        unanswered=[
+            order
+            for order in await orders.unanswered(connection, placed_before=_EVER)
+            if (order.account, order.connector) == (account, connector)
+        ],
         pairs=sorted(
             {
                 *await orders.pairs(connection, account=account, connector=connector),

@@ -140,8 +140,8 @@ class AccountMemory(msgspec.Struct, frozen=True, kw_only=True):
     """What the log knows of an account on a connector, given to the connector when it connects.
 
     `open_orders` with the oldest first; `ended_orders` traded `RECENTLY` and can trade no more: their trades are known
-    when the venue tells them again. `pairs` are all that the account ever traded or held a position in there.
-    `last_seen_at` is the venue time of the newest fact.
+    when the venue tells them again. Of the `unanswered` ones nobody knows whether the venue has them. `pairs` are all
+    that the account ever traded or held a position in there. `last_seen_at` is the venue time of the newest fact.
     """
 
     account: str
@@ -149,6 +149,7 @@ class AccountMemory(msgspec.Struct, frozen=True, kw_only=True):
     balances: Sequence[Balance] | None
     open_orders: Sequence[OpenOrder] = ()
     ended_orders: Sequence[OpenOrder] = ()
+    unanswered: Sequence[OrderPlaced] = ()
     pairs: Sequence[str] = ()
     positions: Sequence[PositionObserved] = ()
     leverage: Mapping[str, int] = {}

@@ -4,7 +4,8 @@ Nothing is made, imported or asked before somebody uses the connector.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,8 @@ import structlog
 
 from adapters.exchanges import markets
 from adapters.exchanges.account_stream import AccountStream
-from adapters.exchanges.clients import VenueClient
+from adapters.exchanges.clients import Unmade, VenueClient, WrongKeys
+from adapters.exchanges.guarded import UNREADABLE
 from adapters.exchanges.names import Connector
 from adapters.exchanges.standing import number
 from adapters.exchanges.venue import Venue
@@ -74,11 +76,14 @@ class CcxtExchange:
 
     async def verify(self, credentials: Mapping[str, object]) -> None:
         """Ask the venue for the balances of these credentials. Raises `Invalid` in its words, `Unavailable`."""
-        client = await self._client(credentials)
         try:
-            await client.call("fetch_balance")
-        finally:
-            await client.close()
+            client = await self._client(credentials)
+            try:
+                await client.call("fetch_balance")
+            finally:
+                await client.close()
+        except Unmade as unusable:
+            raise WrongKeys(f"The credentials do not have the form that {self.name} needs") from unusable
 
     async def connect(self, memory: AccountMemory, credentials: Mapping[str, object]) -> None:
         """Begin to trade for an account, and return when what happened meanwhile is recorded.
@@ -87,11 +92,13 @@ class CcxtExchange:
         """
         await self._running.wait()
         await self.disconnect(memory.account)
+        self._venue.recall(memory.unanswered)
         account = VenueAccount(memory, await self._client(credentials), self._venue)
         self._accounts[memory.account] = account
         try:
-            await self._take_prices(await account.learn())
-            await account.begin()
+            with self._reading(memory.account):
+                await self._take_prices(await account.learn())
+                await account.begin()
         except BaseException:
             await self.disconnect(memory.account)
             raise
@@ -112,23 +119,28 @@ class CcxtExchange:
 
     async def place(self, order: OrderPlaced) -> None:
         """Send an order, once. Raises `Invalid` when nothing was sent, `Unavailable` when nobody knows."""
-        await self._account(order.account).place(order)
+        with self._reading(order.account):
+            await self._account(order.account).place(order)
 
     async def cancel(self, account: str, client_order_id: str, trading_pair: str) -> None:
         """Ask the venue to cancel. Raises `Unavailable` when it is not known whether it heard."""
-        await self._account(account).cancel(client_order_id, trading_pair)
+        with self._reading(account):
+            await self._account(account).cancel(client_order_id, trading_pair)
 
     async def ask(self, order: OrderPlaced) -> bool:
         """Tell all that the venue knows of an order; False if it positively does not know it."""
-        return await self._account(order.account).ask(order)
+        with self._reading(order.account):
+            return await self._account(order.account).ask(order)
 
     async def report(self, account: str) -> AccountReport:
         """Return balances and positions as the venue has them now."""
-        return await self._account(account).report()
+        with self._reading(account):
+            return await self._account(account).report()
 
     async def reconcile(self, account: str) -> AccountReport:
         """Return all that the venue knows and the log may not."""
-        return await self._account(account).look("schedule")
+        with self._reading(account):
+            return await self._account(account).look("schedule")
 
     async def set_leverage(self, account: str, trading_pair: str, leverage: int) -> None:
         """Set the leverage. Raises `Invalid` in the venue's words, `Unavailable`."""
@@ -139,6 +151,18 @@ class CcxtExchange:
         """Set the position mode. Raises as `set_leverage`."""
         self._check_perpetual()
         await self._account(account).set_mode(mode)
+
+    @contextmanager
+    def _reading(self, account: str) -> Iterator[None]:
+        """Take an answer that nobody can read for none: one account's must not stop what is done for others.
+
+        Raises `Unavailable`.
+        """
+        try:
+            yield
+        except UNREADABLE as odd:
+            logger.exception("answer_not_understood", account=account, connector=self.name)
+            raise Unavailable(f"{self.name} gave an answer that cannot be read: {type(odd).__name__}") from odd
 
     def _check_perpetual(self) -> None:
         if not self.perpetual:
@@ -193,8 +217,8 @@ class CcxtExchange:
                 continue
             try:
                 self._venue.markets = await markets.load(self._public, self._connector)
-            except DomainError as reason:
-                logger.warning("markets_not_loaded", connector=self.name, why=reason.message)
+            except (DomainError, *UNREADABLE) as reason:
+                logger.warning("markets_not_loaded", connector=self.name, why=str(reason))
             for account in self._accounts.values():
                 account.client.share(self._public)
 
@@ -211,17 +235,12 @@ class CcxtExchange:
             pairs |= {pair for account in self._accounts.values() for pair in account.pairs}
             wanted = {self._venue.markets.symbol(pair): pair for pair in sorted(pairs) if pair in rules}
             tickers = await self._tickers(list(wanted)) if wanted else {}
-        except DomainError as reason:
+            found = {wanted[symbol]: _mid(ticker) for symbol, ticker in tickers.items() if symbol in wanted}
+        except (DomainError, *UNREADABLE) as reason:
             # Without a price balances have no value, and are balances all the same.
-            logger.warning("prices_not_asked", connector=self.name, why=reason.message)
+            logger.warning("prices_not_asked", connector=self.name, why=str(reason))
             return
-        prices = dict(self._venue.prices)
-        for symbol, ticker in tickers.items():
-            bid, ask, last = (number(ticker.get(key)) for key in ("bid", "ask", "last"))
-            price = (bid + ask) / 2 if bid and ask else last
-            if symbol in wanted and price:
-                prices[wanted[symbol]] = price
-        self._venue.prices = prices
+        self._venue.prices = {**self._venue.prices, **{pair: price for pair, price in found.items() if price}}
 
     async def _tickers(self, symbols: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         if self._public is None:
@@ -230,3 +249,9 @@ class CcxtExchange:
             return {symbol: await self._public.call("fetch_ticker", symbol) for symbol in symbols}
         found: Mapping[str, Mapping[str, Any]] = await self._public.call("fetch_tickers", symbols)
         return found
+
+
+def _mid(ticker: Mapping[str, Any]) -> Decimal:
+    """Return the price between bid and ask, the last one where there are none, 0 where there is no price."""
+    bid, ask, last = (number(ticker.get(key)) for key in ("bid", "ask", "last"))
+    return (bid + ask) / 2 if bid and ask else last

@@ -29,6 +29,7 @@ from adapters.exchanges.refusals import (
     Refused,
     Repeated,
     Unchanged,
+    Unmade,
     WrongKeys,
     secrets_of,
     without_secrets,
@@ -36,7 +37,7 @@ from adapters.exchanges.refusals import (
 )
 from domain.errors import DomainError, Unavailable
 
-__all__ = ["NotKnown", "NotSent", "Refused", "Repeated", "Unchanged", "VenueClient", "WrongKeys"]
+__all__ = ["NotKnown", "NotSent", "Refused", "Repeated", "Unchanged", "Unmade", "VenueClient", "WrongKeys"]
 
 logger = structlog.get_logger()
 
@@ -222,8 +223,9 @@ class VenueClient:
         if isinstance(failure, errors.ExchangeError) and not isinstance(failure, errors.ExchangeClosedByUser):
             return self._kind(failure)(said)
         if isinstance(failure, UNREADABLE) and not isinstance(failure, OSError):
-            # Nothing was asked and nothing answered: a fault of ours, or of ccxt, that has to be seen.
-            raise failure
+            # Nothing was asked and nothing answered: odd keys, or a fault of ours or of ccxt that has to be seen.
+            logger.error("request_not_made", connector=venue, method=method, error=type(failure).__name__, why=said)
+            return Unmade(f"{venue} was not asked: no request could be made for {method} ({said})")
         return NotSent(f"{venue} could not be reached: {said}")
 
     def _answered(self, failure: BaseException, method: str, attempt: Attempt, said: str) -> DomainError:

@@ -67,6 +67,7 @@ _DOLLARS = {"USDC": "USD"}
 _VAULT = "options.vaultAddress"
 _PHRASE = "options.privateKey"
 _NUMBERS = frozenset({"options.subaccount_id"})
+_ON_ONE_LINE = frozenset({"apiKey", "password"})  # they are sent in headers
 _HEX_KEYS = frozenset({"hyperliquid", "derive"})
 
 
@@ -352,6 +353,8 @@ def _check(known: Connector, field: str, wanted: ConfigField, value: object) -> 
             raise Invalid(f"{where} must be true or false")
     elif not isinstance(value, str) or not (value or not wanted.required):
         raise Invalid(f"{where} must be a text that is not empty")
+    elif known.credentials.get(field) in _ON_ONE_LINE and not value.isprintable():
+        raise Invalid(f"{where} must be on one line, without a break at its end")
     elif known.credentials.get(field) in _NUMBERS and not (value.isascii() and value.isdecimal()):
         raise Invalid(f"{where} must be a whole number")
     elif known.credentials.get(field) == "privateKey" and known.exchange_id in _HEX_KEYS and not is_private_key(value):

@@ -3,6 +3,7 @@
 ```
 Unavailable            nobody knows what the venue did
 └── NotSent            nothing was taken by the venue, and the same may be asked again
+    └── Unmade         a request could not be made of what it was to say
 Invalid
 └── Refused            the venue's no
     ├── NotKnown       it does not know the order
@@ -49,6 +50,10 @@ _SIGNED = re.compile(
 
 class NotSent(Unavailable):
     """Say that nothing left this process, or that the venue turned it away unread and said to wait."""
+
+
+class Unmade(NotSent):
+    """Say that a request could not be made of what it was to say, keys that cannot sign among that."""
 
 
 class Refused(Invalid):

@@ -5,7 +5,7 @@ ccxt's shapes: manual, "Balance Structure", "Position Structure", "Funding Histo
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
 from domain.portfolio import Holding
@@ -134,8 +134,13 @@ def _funding_id(raw: Raw, pair: str) -> str:
 
 
 def number(value: object, default: Decimal = ZERO) -> Decimal:
-    """Return a number of ccxt's."""
-    return default if value is None else Decimal(str(value))
+    """Return a number of ccxt's. Raises `ArithmeticError` for what is none, infinity and `NaN` included."""
+    if value is None:
+        return default
+    found = Decimal(str(value))
+    if not found.is_finite():
+        raise InvalidOperation(f"{found} is no number that can be counted with")
+    return found
 
 
 def time(milliseconds: object) -> datetime:

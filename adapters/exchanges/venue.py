@@ -1,6 +1,6 @@
 """What all accounts of one connector share: its markets, its ways, its last prices, and where facts are told."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from adapters.exchanges.dialects import Dialect, dialect
@@ -9,6 +9,7 @@ from adapters.exchanges.names import Connector
 from adapters.exchanges.readings import reading
 from adapters.exchanges.standing import Raw
 from commands.ports import Clock, Sink
+from domain.orders import OrderPlaced
 
 
 class Venue:
@@ -24,6 +25,11 @@ class Venue:
         self.sink = sink
         self.clock = clock
         self.prices: Mapping[str, Decimal] = {}
+
+    def recall(self, orders: Iterable[OrderPlaced]) -> None:
+        """Know again under which ids the venue may have orders, where those cannot be read back."""
+        for order in orders:
+            self.dialect.venue_id(order.client_order_id)
 
     def pair(self, symbol: str) -> str | None:
         """Return the pair of ccxt's symbol, None for one that is not traded here."""

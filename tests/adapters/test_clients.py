@@ -9,8 +9,8 @@ from email.utils import format_datetime
 import pytest
 
 from adapters.exchanges import clients, names
-from adapters.exchanges.clients import NotKnown, NotSent, Refused, Repeated, VenueClient, WrongKeys
-from domain.errors import DomainError, Unavailable
+from adapters.exchanges.clients import NotKnown, NotSent, Refused, Repeated, Unmade, VenueClient, WrongKeys
+from domain.errors import DomainError, Invalid, Unavailable
 from tests.fakes.scripted_venue import KEY, SECRET, scripted_venue
 
 ORDER = ("BTC/USDT", "limit", "buy", "0.00001", "12345.67", {"clientOrderId": "n1"})
@@ -338,3 +338,22 @@ def test_no_header_names_a_broker(name):
     assert "k" in prepared.values()
     assert "ccxt" not in str(prepared).lower()
     assert "x" not in prepared.values()
+
+
+@pytest.mark.parametrize("secret", ["abc", "\u2019quoted\u2019", "a b\nc"], ids=["short", "not ascii", "broken"])
+async def test_keys_that_cannot_sign_send_nothing_and_are_not_shown(secret):
+    keys = {"kraken_api_key": "key", "kraken_secret_key": secret}
+    client = VenueClient(names.connector("kraken"), credentials=keys)
+    client.exchange.set_markets([])
+    try:
+        refusal = await fails(client.call("fetch_balance"))
+    finally:
+        await client.close()
+    assert isinstance(refusal, Unmade)
+    assert secret not in refusal.message
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\0"], ids=["line", "windows line", "zero"])
+def test_a_key_that_breaks_its_line_is_refused_by_name(end):
+    with pytest.raises(Invalid, match="binance_api_key"):
+        names.check_credentials("binance", {"binance_api_key": f"key{end}", "binance_api_secret": "secret"})

@@ -155,3 +155,12 @@ async def test_a_late_answer_does_not_close_a_position_that_a_later_question_fou
     may_answer.set()
     await asyncio.gather(older, newer)
     assert [position.amount for report in reports for position in report.positions] == [Decimal(2)]
+
+
+async def test_a_number_that_stands_for_an_order_is_known_again_after_a_restart():
+    connector = names.connector("backpack_perpetual")
+    number = Venue(connector, sink=list[AccountReport]().append, clock=lambda: NOW).dialect.venue_id(OURS)  # type: ignore[arg-type]
+    restarted = Venue(connector, sink=list[AccountReport]().append, clock=lambda: NOW)  # type: ignore[arg-type]
+    assert restarted.our_id({"clientOrderId": number}) is None
+    restarted.recall([an_order()])
+    assert restarted.our_id({"clientOrderId": number}) == OURS

@@ -22,7 +22,7 @@ async def seen() -> None:
 
 async def test_the_memory_of_an_account_is_what_the_whole_log_says(database_url: str, log: Log) -> None:
     story = [*EVERYTHING, filled("h", "t5", "0.5", "90"), filled("h", "t6", "0.25", "91"), observed("o", 20)]
-    await tell(log, [*story, filled("o", "t7", "0.5", "50")])
+    await tell(log, [*story, filled("o", "t7", "0.5", "50"), placed("waits")])
     await rebuild(database_url, log, VIEWS)
     async with Pool.open(database_url, size=1) as pool:
         views, plain = Views(pool, seen), ScanningLookup(log)
@@ -30,6 +30,7 @@ async def test_the_memory_of_an_account_is_what_the_whole_log_says(database_url:
             remembered, expected = await views.memory(account, connector), await plain.memory(account, connector)
             assert remembered.pairs == expected.pairs
             assert remembered.positions == expected.positions
+            assert remembered.unanswered == expected.unanswered
             assert [_fixed(o.order) for o in remembered.open_orders] == [_fixed(o.order) for o in expected.open_orders]
             assert [(o.exchange_order_id, o.filled, o.trade_ids) for o in remembered.open_orders] == [
                 (o.exchange_order_id, o.filled, o.trade_ids) for o in expected.open_orders
@@ -38,6 +39,7 @@ async def test_the_memory_of_an_account_is_what_the_whole_log_says(database_url:
         assert [type(o.order) for o in memory.open_orders] == [OrderPlaced, OrderObserved]
         assert [o.trade_ids for o in memory.open_orders] == [{"t5", "t6"}, {"t7"}]
         assert memory.pairs == ["BTC-USDT", "ETH-USDT"]
+        assert [order.client_order_id for order in memory.unanswered] == ["waits"]
         assert (await views.memory("master_account", "paper_perpetual")).pairs == ["BTC-USDT", "ETH-USDT"]
         assert await views.unanswered(placed_before=LATER) == await plain.unanswered(placed_before=LATER)
         assert await views.cancels_unanswered(requested_before=LATER) == await plain.cancels_unanswered(

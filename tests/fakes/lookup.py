@@ -1,7 +1,7 @@
 """The port `Lookup` by reading the whole log each time: slow, and plainly right."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from commands.deciding import fold
 from commands.ports import AccountMemory, Log, OpenOrder
@@ -52,6 +52,11 @@ class ScanningLookup:
                 for begun, order in self._begun(streams)
                 if (begun.account, begun.connector, order.status) == (account, connector, Status.ACCEPTED)
                 and order.exchange_order_id is not None
+            ],
+            unanswered=[
+                order
+                for order in await self.unanswered(placed_before=datetime.max.replace(tzinfo=UTC))
+                if (order.account, order.connector) == (account, connector)
             ],
             pairs=sorted(
                 {
