@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, JSONBody
+from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from adapters.http.answers import Answer
 from adapters.http.bodies import Body, Name, Pair, Text, encode
@@ -259,18 +259,18 @@ class MarketData(Controller):
         self,
         feeds: NamedDependency[Feeds],
         connectors: FromQuery[list[Text] | None] = None,
-        refresh: FromQuery[bool] = False,  # noqa: FBT002 - a query parameter
-        max_age: FromQuery[Annotated[float, msgspec.Meta(ge=0, le=86_400)] | None] = None,
+        anew: Annotated[bool, QueryParameter(name="refresh")] = False,  # noqa: FBT002 - a query parameter
+        max_age: FromQuery[Decimal | None] = None,
     ) -> Answer:
         """Answer the tickers of connectors, by commas, or of all that were asked for lately.
 
         One that fails is told in `errors` beside the others; if all do, the answer is the first one's refusal.
         """
         wanted = list(dict.fromkeys(name.strip() for part in connectors or () for name in part.split(",")))
-        wanted = [name for name in wanted if name] or (list(feeds.collected()) if refresh else [])
+        wanted = [name for name in wanted if name] or (list(feeds.collected()) if anew else [])
         if not wanted:
             return Answer(200, encode(tickers_on_the_wire(feeds.collected(), {})))
-        shown, errors = await _collect(feeds, wanted, 0.0 if refresh else max_age)
+        shown, errors = await _collect(feeds, wanted, 0.0 if anew else _number(max_age))
         return Answer(200, encode(tickers_on_the_wire(shown, errors)))
 
     @post(

@@ -39,7 +39,7 @@ def parameters_of(handler: BaseRouteHandler) -> Iterator[Parameter]:
 
 
 def _name_on_the_wire(name: str, definition: ParameterKwarg) -> str:
-    return definition.query or name
+    return definition.name or definition.query or name
 
 
 def held_to_bounds(handler: HTTPRouteHandler) -> HTTPRouteHandler:
