@@ -72,6 +72,17 @@ async def test_connectors(client):
     }
 
 
+async def test_candles(client):
+    assert "paper" in await client.market_data.get_available_candle_connectors()
+    newest = await client.market_data.get_candles("paper", "BTC-USDT", "1m", 5)
+    assert [candle["timestamp"] - newest[0]["timestamp"] for candle in newest] == [0, 60, 120, 180, 240]
+    past = await client.market_data.get_historical_candles("paper", "BTC-USDT", "1h", 1_735_689_600, 1_735_776_000)
+    assert len(past) == 25
+    week = await client.market_data.get_candles_last_days("paper_perpetual", "ETH-USDT", 7, "4h")
+    assert 42 <= len(week) <= 43
+    assert week[-1].keys() == newest[-1].keys() == past[-1].keys()
+
+
 async def test_a_client_that_writes_and_then_reads_sees_its_write(client):
     placed = await client.trading.place_order(
         *PAPER, trading_pair="BTC-USDT", trade_type="BUY", amount=0.001, order_type="LIMIT", price=20_000
