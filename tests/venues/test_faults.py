@@ -4,19 +4,24 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from domain.orders import OrderExpired, OrderPlaced, OrderRejected, Status, stream_of
 from domain.reconciliation import AccountReconciled, DifferenceFound
 from tests.contract.serving import Nectar, until
 from tests.venues.floor import Keys
+from tests.venues.ledger import Market
+from tests.venues.ledger import Status as VenueStatus
 from tests.venues.levers import Lever, Pull
 from tests.venues.scene import Scene, stands_by
 from tests.venues.storm import storm, table
 from tests.venues.traders import ACCOUNTS
+from tests.venues.truth import differences
 from tests.venues.venue_process import VenueProcess
 
 MASTER, SPOT = "master_account", "binance"
@@ -199,6 +204,30 @@ def test_two_accounts_on_one_exchange_have_their_own_orders(scene: Scene):
     placed = {e.client_order_id: e.account for e in scene.log().of(OrderPlaced)}
     assert placed == {rests: MASTER, meets: "second"}
     assert scene.log().of(OrderRejected) == []
+
+
+def test_no_difference_is_too_small_to_be_said(scene: Scene):
+    scene.open_accounts(ALICE)
+    place(scene, order_type="MARKET", price=None)
+    scene.agree()
+    log, books = scene.log(), scene.venue.books()
+    change, (order,), (trade,) = msgspec.structs.replace, books.orders, books.trades
+    (client_id,) = books.received
+    tokens = books.holdings["alice"]
+    more = [change(holding, units=holding.units + Decimal("1e-18")) for holding in tokens[Market.SPOT]]
+    other_id = change(order, client_id="web", order_id=7)
+    for wrong, words in (
+        (change(books, orders=[]), "the venue does not have it"),
+        (change(books, orders=[change(order, status=VenueStatus.CANCELED)]), "CANCELED at the venue"),
+        (change(books, trades=[change(trade, fee=trade.fee + Decimal("1e-18"))]), "by the log"),
+        (change(books, trades=[trade, change(trade, trade_id=7)]), "by the log"),
+        (change(books, received={client_id: 2}), "came to the venue 2 times"),
+        (change(books, orders=[order, other_id]), "somebody else was not observed"),
+        (change(books, holdings={**books.holdings, "alice": {**tokens, Market.SPOT: more}}), "on binance has"),
+    ):
+        assert words in "".join(differences(log, wrong, places=ALICE)), words
+    assert differences(log, books, places=ALICE) == []
+    assert "nobody was told" in "".join(differences(log, books, [], ALICE))
 
 
 def test_a_second_server_takes_over_the_account_streams(scene: Scene):
