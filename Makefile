@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-.PHONY: help setup run test lint format bench lock clean test-packages
+.PHONY: help setup run test lint format bench storm lock clean test-packages
 
 help: ## Show this.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -42,6 +42,9 @@ bench: $(STAMP) ## Measure, each figure beside its limit.
 	@failed=; for bench in tests/bench/bench_*.py; do \
 		name=$${bench%.py}; $(BIN)/python -m "$$(echo "$$name" | tr / .)" || failed="$$failed $$bench"; \
 	done; test -z "$$failed" || { echo "Above the limit:$$failed" >&2; exit 1; }
+
+storm: $(STAMP) ## Trade through ten storms at the test venue, and compare (STORM="--seed 7 --seeds 1").
+	$(BIN)/python -m tests.venues.storm $(or $(STORM),--seeds 10)
 
 lock: $(STAMP) ## Pin the newest versions that pyproject.toml allows.
 	$(COMPILE) --upgrade -o requirements.lock pyproject.toml
