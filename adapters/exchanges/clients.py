@@ -112,12 +112,14 @@ class VenueClient:
     async def call(self, method: str, *args: object, deadline: float | None = None, **options: object) -> Any:  # noqa: ANN401
         """Call a REST method by ccxt's name (`fetch_balance`); `deadline` is on `time.monotonic()`.
 
+        What has a deadline, and what places or cancels, waits behind no question.
+
         Raises `NotSent`, `Refused` or one of its kinds, or `Unavailable` when it is not known what the venue did.
         """
         self._check_wait()
         if self._clock_is_off:
             await self._set_clock()
-        is_order = method.startswith(("create_order", "cancel_order"))
+        is_order = deadline is not None or method.startswith(("create_order", "cancel_order"))
         attempt = Attempt(self.connector.name, self._check_wait, deadline, is_order=is_order)
         return await self._attempt(method, args, options, attempt)
 

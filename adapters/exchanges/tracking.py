@@ -32,8 +32,8 @@ from domain.orders import (
 )
 from domain.values import ZERO, OrderType, PositionAction, Side
 
-_DONE_KEPT = 2_000
-"""Orders that are through and still recognized: a venue may repeat itself."""
+_DONE_KEPT, _DONE_MOST = 2_000, 50_000
+"""Orders that are through and still recognized, as a venue may repeat itself; more while they are asked about."""
 _ORPHANS_KEPT = 1_000
 
 
@@ -64,6 +64,7 @@ class Tracked(msgspec.Struct, kw_only=True):
     traded: Decimal = ZERO
     end: OrderCanceled | OrderExpired | OrderFilled | None = None  # OrderFilled: by its last trade
     ended: bool = False  # the end is told
+    through_at: datetime | None = None  # on our clock
 
     @property
     def is_lacking(self) -> bool:
@@ -88,7 +89,10 @@ class Told(msgspec.Struct, kw_only=True):
 
 
 class Tracker:
-    """The orders of one account on one venue. Knows nothing of how messages come."""
+    """The orders of one account on one venue. Knows nothing of how messages come.
+
+    `all_told_at`: what the venue did before is not asked for again, so that orders that were through by then may go.
+    """
 
     def __init__(self, *, account: str, connector: str, symbols: Symbols, ways: Ways, clock: Clock) -> None:
         """Begin with no order."""
@@ -97,6 +101,7 @@ class Tracker:
         self._symbols = symbols
         self._ways = ways
         self._clock = clock
+        self.all_told_at = clock()
         self._live: dict[str, Tracked] = {}
         self._lacking: dict[str, Tracked] = {}
         self._done: OrderedDict[str, Tracked] = OrderedDict()
@@ -338,9 +343,14 @@ class Tracker:
         self._keep_done(tracked)
 
     def _keep_done(self, tracked: Tracked) -> None:
+        tracked.through_at = self._clock()
+        self._done.pop(tracked.order_id, None)
         self._done[tracked.order_id] = tracked
-        if len(self._done) > _DONE_KEPT:
-            _, oldest = self._done.popitem(last=False)
+        while len(self._done) > _DONE_KEPT:
+            oldest = next(iter(self._done.values()))
+            if oldest.through_at and oldest.through_at >= self.all_told_at and len(self._done) <= _DONE_MOST:
+                break
+            del self._done[oldest.order_id]
             self._by_venue_id.pop(_text(oldest.exchange_order_id), None)
 
 

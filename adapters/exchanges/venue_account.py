@@ -64,7 +64,7 @@ class VenueAccount:
             b.token: Holding(token=b.token, units=b.units, available=b.available) for b in memory.balances or ()
         }
         seen = memory.last_seen_at
-        self._looked_at = venue.clock() if seen is None else seen - RECENTLY
+        self.tracker.all_told_at = venue.clock() if seen is None else seen - RECENTLY
         for order in memory.open_orders:
             self.tracker.remember(order)
         for order in memory.ended_orders:
@@ -110,7 +110,7 @@ class VenueAccount:
         """
         deadline = time.monotonic() + LEAVES_WITHIN_SECONDS
         try:
-            arguments = await self._arguments(order)
+            arguments = await self._arguments(order, deadline)
         except Unavailable as silence:
             raise Invalid(silence.message) from silence
         if self.tracker.known(order.client_order_id) is not None:
@@ -132,12 +132,12 @@ class VenueAccount:
         else:
             self.tell(self.tracker.take_order(raw, order_id=tracked.order_id))
 
-    async def _arguments(self, order: OrderPlaced) -> Arguments:
+    async def _arguments(self, order: OrderPlaced, deadline: float) -> Arguments:
         """Return how to ask for an order; some venues take a MARKET buy as an amount of quote, by the price now."""
         dialect, markets = self.venue.dialect, self.venue.markets
-        hint = self.venue.prices.get(order.trading_pair)
-        if hint is None and dialect.needs_price(order):
-            ticker = await self.client.call("fetch_ticker", markets.symbol(order.trading_pair))
+        hint = None
+        if dialect.needs_price(order):  # by one that is seconds old another amount would be bought
+            ticker = await self.client.call("fetch_ticker", markets.symbol(order.trading_pair), deadline=deadline)
             hint = number(ticker.get("ask") or ticker.get("last")) or None
         return dialect.arguments(order, markets=markets, mode=self._mode, price_hint=hint)
 
@@ -226,7 +226,7 @@ class VenueAccount:
 
     async def _look(self, told: Told, trigger: Trigger | Literal[""]) -> AccountReport:
         began = self.venue.clock()
-        since = self._looked_at
+        since = self.tracker.all_told_at
         before = self._holdings
         owned = await self._balances()
         after = self._holdings
@@ -246,7 +246,7 @@ class VenueAccount:
             owned_at, owned = self.venue.clock(), await self._balances()
         async with self._standing:
             held, at = await self._positions(), self.venue.clock()
-            self._looked_at, self._is_new = began - OVERLAP, False
+            self.tracker.all_told_at, self._is_new = began - OVERLAP, False
             return self._report(
                 told,
                 holdings=owned,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from adapters.exchanges import names
@@ -42,12 +43,14 @@ class Client:
         return answer
 
 
-def an_account(client: Client, *reports: list[AccountReport], **memory: Any) -> VenueAccount:
+def an_account(
+    client: Client, *reports: list[AccountReport], connector: str = "okx_perpetual", **known: Any
+) -> VenueAccount:
     told = reports[0] if reports else []
-    connector = names.connector("okx_perpetual")
-    venue = Venue(connector, sink=told.append, clock=lambda: NOW)  # type: ignore[arg-type]
+    venue = Venue(names.connector(connector), sink=told.append, clock=lambda: NOW)  # type: ignore[arg-type]
     venue.markets = Markets([_market("BTC"), _market("ETH")], is_perpetual=True)
-    return VenueAccount(AccountMemory(account="main", connector=connector.name, balances=None, **memory), client, venue)  # type: ignore[arg-type]
+    memory = AccountMemory(account="main", connector=connector, balances=None, **known)
+    return VenueAccount(memory, client, venue)  # type: ignore[arg-type]
 
 
 def _market(base: str) -> Market:
@@ -164,3 +167,19 @@ async def test_a_number_that_stands_for_an_order_is_known_again_after_a_restart(
     assert restarted.our_id({"clientOrderId": number}) is None
     restarted.recall([an_order()])
     assert restarted.our_id({"clientOrderId": number}) == OURS
+
+
+async def test_a_market_order_that_is_told_in_quote_goes_by_the_price_now():
+    client = Client(fetch_ticker={"ask": "200"}, create_order={})
+    account = an_account(client, connector="bitget")
+    account.venue.prices = {"BTC-USDT": Decimal(100)}
+    sent: list[object] = []
+    call = client.call
+
+    async def kept(method: str, *arguments: object, **options: object) -> Any:
+        sent.extend(arguments if method == "create_order" else ())
+        return await call(method, *arguments, **options)
+
+    client.call = kept  # type: ignore[method-assign]
+    await account.place(msgspec.structs.replace(an_order(), order_type=OrderType.MARKET, price=None))
+    assert sent[3:5] == ["3", "200"]

@@ -1,7 +1,7 @@
 """What a venue says, in any order and any number of times, becomes each fact once, and the end last."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.exchanges import tracking as tracking_module
 from adapters.exchanges.readings import reading, untold
 from adapters.exchanges.standing import Raw
 from adapters.exchanges.tracking import Told, Tracker
@@ -344,3 +345,22 @@ def test_an_order_on_a_stream_is_ours_by_the_venues_own_field_where_ccxt_leaves_
     assert reading("kraken").client_order_id({"clientOrderId": "ours", "info": {}}) == "ours"
     assert reading("binance").client_order_id(streamed) == "0"
     assert not reading("binance").client_order_id({})
+
+
+def test_orders_that_are_through_are_known_for_as_long_as_they_are_asked_about(monkeypatch):
+    monkeypatch.setattr(tracking_module, "_DONE_KEPT", 2)
+    tracking = tracker()
+
+    def through(*numbers: int) -> None:
+        for number in numbers:
+            fill = trade(f"t{number}", order=str(number))
+            tracking.take_order(order("closed", "1", id=str(number), amount="1", clientOrderId=None, trades=[fill]))
+
+    through(1, 2, 3, 4)
+    assert all(not tracking.take_trade(trade(f"t{number}", order=str(number)), settled=True) for number in (1, 4))
+    assert not tracking.orphans
+    tracking.all_told_at = NOW + timedelta(seconds=1)
+    through(5)
+    tracking.take_trade(trade("t1", order="1"), settled=True)
+    tracking.take_trade(trade("t5", order="5"), settled=True)
+    assert list(tracking.orphans) == ["1"]
