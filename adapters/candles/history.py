@@ -151,9 +151,8 @@ class CandleHistory:
         edge = max(wanted[0], min(wanted[1], settled(of, now)))
         closed = (wanted[0], edge)
         with self._end_of(series) as newest:
-            if wanted[0] < edge:
-                await self._complete(venue, series, newest.turn, closed, now)
-            kept = await asyncio.to_thread(self._store.read, series, closed)
+            await self._complete(venue, series, newest.turn, closed, now)
+            kept = await self._kept(venue, series, newest.turn, closed, now)
             if edge >= wanted[1]:
                 return kept
             return _followed(kept, await self._open(venue, series, newest, (edge, wanted[1])))
@@ -172,7 +171,7 @@ class CandleHistory:
                 del self._newest[one]
 
     async def _complete(self, venue: CandleVenue, series: Series, turn: asyncio.Lock, wanted: Span, now: float) -> None:
-        """Ask for what was never asked of a closed span, then for the holes in it that are due.
+        """Ask for what was never asked of a closed span.
 
         Page by page, so that who wants little need not wait for who wants much. Raises `Unavailable` when it takes too
         long.
@@ -181,10 +180,9 @@ class CandleHistory:
         until = loop.time() + PATIENCE_SECONDS
         while True:
             async with turn:
-                known = await asyncio.to_thread(self._store.known, series)
-                left = unknown(known, wanted)
+                left = unknown(await asyncio.to_thread(self._store.known, series), wanted)
                 if not left:
-                    break
+                    return
                 missing = sum(end - start for start, end in left)
                 check_count(missing, f"{series.interval.name} candles that {venue.kept_as} has to make", venue.most)
                 if loop.time() > until:
@@ -194,21 +192,26 @@ class CandleHistory:
                         " ask again for the rest"
                     )
                 await self._ask(venue, series, left[0], now)
+
+    async def _kept(self, venue: CandleVenue, series: Series, turn: asyncio.Lock, wanted: Span, now: float) -> Columns:
+        """Return the candles of a closed span, after asking again for some of the holes in it that are due."""
         for _ in range(PAGES_FOR_HOLES):
             async with turn:
-                again = await asyncio.to_thread(self._due, series, wanted, int(now))
+                kept, again = await asyncio.to_thread(self._look, series, wanted, int(now))
                 if not again:
-                    break
+                    return kept
                 try:
                     await self._ask(venue, series, again[0], now)
                 except Unavailable as reason:
                     # What the venue said before still stands.
                     logger.warning("holes_not_asked", connector=series.connector, why=reason.message)
-                    break
+                    return kept
+        return await asyncio.to_thread(self._store.read, series, wanted)
 
-    def _due(self, series: Series, wanted: Span, now: int) -> list[Span]:
-        times = self._store.read(series, wanted).timestamp
-        return due(self._store.known(series), holes(times, series.interval, wanted), series.interval, now)
+    def _look(self, series: Series, wanted: Span, now: int) -> tuple[Columns, list[Span]]:
+        kept = self._store.read(series, wanted)
+        found = holes(kept.timestamp, series.interval, wanted)
+        return kept, due(self._store.known(series), found, series.interval, now)
 
     async def _ask(self, venue: CandleVenue, series: Series, span: Span, now: float) -> None:
         """Ask for the first page of a span that was closed at `now`, and keep what is closed of the answer."""

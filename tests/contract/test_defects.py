@@ -198,6 +198,9 @@ def test_slow_work_does_not_freeze_the_server(server):
         with server.client() as client:
             client.post("/accounts/add-credential/master_account/paper", json={}).raise_for_status()
             client.post("/portfolio/history", json={"interval": "1d", "limit": 1000}).raise_for_status()
+            wanted = {"connector_name": "paper", "trading_pair": "SOL-USDT", "interval": "1m"}
+            times = {"start_time": 60_000 * number, "end_time": 60_000 * (number + 1)}
+            client.post("/market-data/historical-candles", json={**wanted, **times}).raise_for_status()
             return number
 
     longest = 0.0
