@@ -72,10 +72,6 @@ class CcxtSource:
         if trading_pair not in known.rules:
             raise NotFound(f"Trading pair '{trading_pair[:64]}' not found on {self._name}")
 
-    async def pairs(self) -> Collection[str]:
-        """Return all pairs that are traded there."""
-        return (await self._venue())[1].rules.keys()
-
     async def books(self, trading_pair: str) -> AsyncGenerator[View, None]:
         """Subscribe to a book, or ask for it again and again where the venue has no stream of it."""
         client, known = await self._venue()

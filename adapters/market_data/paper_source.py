@@ -33,10 +33,6 @@ class PaperSource:
         if trading_pair not in self._feed.rules:
             raise NotFound(f"Trading pair '{trading_pair[:64]}' not found on {self._name}")
 
-    async def pairs(self) -> Collection[str]:
-        """Return all pairs."""
-        return self._feed.rules.keys()
-
     async def books(self, trading_pair: str) -> AsyncGenerator[View, None]:
         """Yield the book at every tick."""
         while True:

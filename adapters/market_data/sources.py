@@ -51,10 +51,6 @@ class Source(Protocol):
         """Raise `NotFound` for a pair that is not traded there."""
         ...
 
-    async def pairs(self) -> Collection[str]:
-        """Return all pairs that are traded there."""
-        ...
-
     def books(self, trading_pair: str) -> AsyncGenerator[View, None]:
         """Subscribe to a book: yields when it was heard that it changed, or is still what it was."""
         ...

@@ -60,9 +60,6 @@ class ToldSource:
         if trading_pair not in self._pairs:
             raise NotFound(f"Trading pair '{trading_pair}' not found on the venue")
 
-    async def pairs(self) -> Collection[str]:
-        return self._pairs
-
     def books(self, trading_pair: str) -> AsyncGenerator[View, None]:
         return self._listen("order_book", trading_pair)
 

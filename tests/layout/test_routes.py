@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from tests.layout.sources import ROOT, files, module_of
 
 # The areas whose routes are all served.
-SERVED = ("accounts", "connectors", "orders", "portfolio", "positions", "rates")
+SERVED = ("accounts", "connectors", "market_data", "order_books", "orders", "portfolio", "positions", "rates")
 
 
 def routes(side: str) -> Iterator[tuple[str, str]]:
