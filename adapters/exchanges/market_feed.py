@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
+from adapters.exchanges.guarded import UNREADABLE
 from commands.ports import Clock
 from domain.connectors import TradingRule
 from domain.errors import DomainError, Unavailable
@@ -245,8 +246,8 @@ class MarketFeed:
             began_at = _loop_time()
             try:
                 await read()
-            except DomainError as reason:
-                lost(reason.message)
+            except (DomainError, *UNREADABLE) as reason:
+                lost(str(reason))
             if _loop_time() - began_at > self._patience.longest_retry:
                 wait = self._patience.retry
             await asyncio.sleep(wait)

@@ -75,6 +75,7 @@ async def test_a_book_without_its_trades_still_fills(market):
         await bench.place(amount="2", price="100")
         market.fail(trades=True)
         market.trade({"id": "1", "price": "?", "amount": 1, "side": "sell", "timestamp": 1})
+        market.trade({"id": "2", "price": 99, "amount": 1, "side": "sell", "timestamp": "yesterday"})
         market.book([[99, 1]], [[100, 1]])
         await until(bench.fills)
         bench.trade(99, 1)
