@@ -123,9 +123,9 @@ class VenueAccount:
         except NotSent as unsent:
             self.tracker.give_up(tracked.order_id)
             raise Invalid(unsent.message) from unsent
-        except Repeated as repeated:
-            raise Unavailable(repeated.message) from repeated
         except Refused as refusal:
+            if isinstance(refusal, Repeated) or tracked.exchange_order_id is not None:  # the venue has this order
+                raise Unavailable(refusal.message) from refusal
             self.tracker.give_up(tracked.order_id)
             fact = OrderRejected(reason=refusal.message, rejected_at=self.venue.clock())
             self.tell(Told(orders=[(tracked.order_id, fact)]))

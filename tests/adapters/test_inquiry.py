@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from adapters.exchanges import names
-from adapters.exchanges.clients import NotKnown
+from adapters.exchanges.clients import NotKnown, Refused
 from adapters.exchanges.inquiry import DENIALS
 from adapters.exchanges.markets import Market, Markets
 from adapters.exchanges.tracking import Told
@@ -18,6 +18,7 @@ from adapters.exchanges.venue import Venue
 from adapters.exchanges.venue_account import VenueAccount
 from commands.ports import AccountMemory, OpenOrder
 from domain.connectors import TradingRule
+from domain.errors import Unavailable
 from domain.orders import OrderAccepted, OrderExpired, OrderFilled, OrderPlaced
 from domain.reports import AccountReport
 from domain.values import OrderType, PositionAction, Side
@@ -183,3 +184,18 @@ async def test_a_market_order_that_is_told_in_quote_goes_by_the_price_now():
     client.call = kept  # type: ignore[method-assign]
     await account.place(msgspec.structs.replace(an_order(), order_type=OrderType.MARKET, price=None))
     assert sent[3:5] == ["3", "200"]
+
+
+async def test_an_order_that_its_stream_has_told_of_is_not_rejected_any_more():
+    reports: list[AccountReport] = []
+    client = Client()
+    account = an_account(client, reports)
+
+    async def refuse(*_: object, **__: object) -> Any:
+        account.take_orders([a_row(id="7", clientOrderId="1" * 32, status="open", filled="0")])
+        raise Refused("Too many requests in the queue")
+
+    client.call = refuse  # type: ignore[method-assign]
+    with pytest.raises(Unavailable, match="queue"):
+        await account.place(an_order())
+    assert [type(fact) for report in reports for _, fact in report.orders] == [OrderAccepted]
