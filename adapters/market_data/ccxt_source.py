@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from math import isfinite
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import structlog
 
@@ -41,6 +41,8 @@ logger = structlog.get_logger()
 
 LEVELS = 1_000
 """Of a book, so many of the best levels of each side are shown at most."""
+MARKETS_SECONDS = 600.0
+"""A pair that is not known is looked for anew, if the markets were loaded longer ago."""
 REMEMBERED = 2_000
 """Of a pair, so many trades are known when they come again."""
 AT_ONCE = 20
@@ -49,8 +51,8 @@ AT_ONCE = 20
 _CAPABILITY = {"un_watch_order_book": "unWatchOrderBook", "un_watch_trades": "unWatchTrades"}
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
-Open = Callable[[], Awaitable[tuple[PublicClient, PublicMarkets]]]
-"""Opens a venue's public side with its markets loaded. Raises `Unavailable` or `Refused`."""
+Open = Callable[[PublicClient | None], Awaitable[tuple[PublicClient, PublicMarkets]]]
+"""Opens a venue's public side, or takes the open one, and loads its markets. Raises `Unavailable` or `Invalid`."""
 
 
 class CcxtSource:
@@ -64,11 +66,14 @@ class CcxtSource:
         self._clock = clock
         self._patience = patience
         self._opened: tuple[PublicClient, PublicMarkets] | None = None
+        self._opened_time = 0.0
         self._turn = asyncio.Lock()
 
     async def check(self, trading_pair: str) -> None:
         """Raise `NotFound` for a pair that is not traded there."""
         _, known = await self._venue()
+        if trading_pair not in known.rules and _now() - self._opened_time > MARKETS_SECONDS:
+            _, known = await self._venue(anew=True)
         if trading_pair not in known.rules:
             raise NotFound(f"Trading pair '{trading_pair[:64]}' not found on {self._name}")
 
@@ -146,11 +151,14 @@ class CcxtSource:
             if opened is not None:
                 await opened[0].close()
 
-    async def _venue(self) -> tuple[PublicClient, PublicMarkets]:
+    async def _venue(self, *, anew: bool = False) -> tuple[PublicClient, PublicMarkets]:
+        """Return the venue's public side; `anew` with its markets as they are now, its streams going on."""
         async with self._turn:
-            if self._opened is None:
-                self._opened = await self._open()
-            return self._opened
+            client = None if self._opened is None else self._opened[0]
+            if client is None or anew:
+                self._opened = await self._open(client)
+                self._opened_time = _now()
+            return cast("tuple[PublicClient, PublicMarkets]", self._opened)
 
     def _trade(self, raw: Mapping[str, Any], size: Decimal) -> MarketTrade:
         milliseconds = raw.get("timestamp")
@@ -187,7 +195,9 @@ class CcxtSource:
 def opener(connector: Connector, urls: Mapping[str, object]) -> Open:
     """Return what opens the public side of a connector."""
 
-    async def open_venue() -> tuple[PublicClient, PublicMarkets]:
+    async def open_venue(opened: PublicClient | None) -> tuple[PublicClient, PublicMarkets]:
+        if isinstance(opened, VenueClient):
+            return opened, await markets.load(opened, connector)
         client = VenueClient(connector, credentials=None, urls=urls)
         try:
             loaded = await markets.load(client, connector)
@@ -244,9 +254,11 @@ async def _stream(
     try:
         yield stream
     finally:
-        if stream.is_open:
-            await _unwatch(client, leave, symbol, patience)
-        await stream.leave()
+        try:
+            if stream.is_open:
+                await _unwatch(client, leave, symbol, patience)
+        finally:
+            await stream.leave()
 
 
 async def _unwatch(client: PublicClient, method: str, symbol: str, patience: Patience) -> None:

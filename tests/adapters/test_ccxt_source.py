@@ -7,11 +7,12 @@ from decimal import Decimal
 import pytest
 
 from adapters.exchanges.names import connector
+from adapters.market_data import ccxt_source
 from adapters.market_data.ccxt_source import CcxtSource
 from adapters.market_data.sources import Patience
 from domain.errors import Invalid, NotFound, Unavailable
 from domain.values import Side
-from tests.fakes.market import FakeMarket
+from tests.fakes.market import FakeMarket, FakeMarkets
 
 D = Decimal
 PAIR = "BTC-USDT"
@@ -19,7 +20,7 @@ QUICK = Patience(quiet=0.01, pause=0, poll=0.001, leave=0.05)
 
 
 def source(market: FakeMarket, name: str = "binance") -> CcxtSource:
-    return CcxtSource(connector(name), market.open, clock=lambda: datetime.now(UTC), patience=QUICK)
+    return CcxtSource(connector(name), lambda _: market.open(), clock=lambda: datetime.now(UTC), patience=QUICK)
 
 
 async def first_book(market: FakeMarket, name: str = "binance"):
@@ -131,6 +132,19 @@ async def test_trades_that_are_asked_for_begin_with_the_first_new_one():
 async def test_a_pair_that_is_not_traded_is_not_found():
     with pytest.raises(NotFound, match="Trading pair 'NOPE-USDT' not found on binance"):
         await source(FakeMarket(PAIR)).check("NOPE-USDT")
+
+
+async def test_a_pair_that_is_new_is_found_when_the_markets_are_old(monkeypatch):
+    market = FakeMarket(PAIR)
+    heard = source(market)
+    await heard.check(PAIR)
+    market.markets = FakeMarkets(PAIR, "NEW-USDT")
+    with pytest.raises(NotFound):
+        await heard.check("NEW-USDT")
+    monkeypatch.setattr(ccxt_source, "MARKETS_SECONDS", -1)
+    await heard.check("NEW-USDT")
+    with pytest.raises(NotFound):
+        await heard.check("NOPE-USDT")
 
 
 async def test_a_venue_that_tells_no_tickers_at_once_says_so():
