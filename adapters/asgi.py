@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from adapters.http.authentication import Authentication
 from adapters.http.cross_origin import CrossOrigin
 from adapters.http.documentation import documentation
-from adapters.http.errors import HANDLERS
+from adapters.http.errors import HANDLERS, socket_failed
 from adapters.http.parameters import held_to_bounds
 from adapters.http.protocol import App
 from adapters.http.requests import BODY_BYTES, Entrance, Request
@@ -29,6 +29,7 @@ def build(
         route_handlers=[*_merged([*read, *write]), openapi],
         dependencies={name: _constant(value) for name, value in dependencies.items()},
         exception_handlers=HANDLERS,
+        after_exception=[socket_failed],
         request_class=Request,
         request_max_body_size=BODY_BYTES,
         logging_config=None,

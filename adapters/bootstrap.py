@@ -29,6 +29,7 @@ from adapters.market_data.sources import USUAL, Source
 from adapters.migrations import migrate
 from adapters.rate_sources.polling import PolledSources
 from adapters.rate_sources.polling import Source as RateSource
+from adapters.readiness import Readiness
 from adapters.scheduler import scheduled
 from adapters.seals import Sealer
 from adapters.settings import Settings
@@ -40,7 +41,7 @@ from commands.bus import Bus
 from commands.handlers import HANDLERS
 from commands.intake import Intake
 from commands.orders import word
-from commands.ports import Exchange, Log, Ports, Sink
+from commands.ports import Exchange, Ports, Sink
 from commands.processes import runner
 from commands.processes.accounts import ACCOUNTS, connect_all, connect_rest
 from commands.processes.orders import OrderWatch
@@ -49,8 +50,12 @@ from domain.matching.fees import Fees
 from projections.pool import Pool
 from projections.runner import Progress, Projector
 from projections.views import VIEWS
+from read_api.audit.feed import Following
 from read_api.controllers import CONTROLLERS
+from read_api.executors import NoExecutors
 from read_api.settle import Reads
+from read_api.sockets import socket_topics
+from read_api.sockets.conversation import Terms
 from write_api import accounts, orders, positions, rates
 from write_api.writing import Writes
 
@@ -97,52 +102,15 @@ async def _reported(work: Coroutine[object, object, None]) -> None:
         logger.exception("send_failed")
 
 
-class Readiness:
-    """Whether commands and queries work.
-
-    Anybody may ask: of a message only what stands before its colon is said, of a failure only where; the log lines have
-    the rest.
-    """
-
-    def __init__(self, log: Log, progress: Progress) -> None:
-        self._log = log
-        self._progress = progress
-        self.started = False
-        self._waits_for = "Starting"
-
-    def wait_for(self, what: str) -> None:
-        """Say what the start waits for."""
-        self._waits_for = what
-
-    def wait_because(self, reason: Unavailable) -> None:
-        """Say why the start has to wait."""
-        self._waits_for = f"Starting: {_public(reason)}"
-
-    async def __call__(self) -> str | None:
-        """Return why they do not work now, None when they do."""
-        if not self.started:
-            return self._waits_for
-        try:
-            position = await self._log.position()
-        except Unavailable as reason:
-            return _public(reason)
-        if self._progress.failures:
-            return f"Views have stopped: {', '.join(self._progress.failures)}"
-        lag = await self._progress.reached(position, self._progress.views, 1)
-        return f"Views are {lag} events behind" if lag else None
-
-
-def _public(reason: Unavailable) -> str:
-    return reason.message.partition(": ")[0]
-
-
 @asynccontextmanager
-async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIterator[App]:
+async def server(
+    settings: Settings, database_url: str, *, name: str, stopping: asyncio.Event | None = None
+) -> AsyncIterator[App]:
     """Run all parts but the listening socket on a database, and give the application to be served.
 
-    It answers at once, with 503 until all is ready. `name` tells this server from others on the same database. Raises
-    `WrongPassword`, `Unavailable`, `Invalid` for a recorded market that cannot be used, and what any part fails with,
-    after stopping the others.
+    It answers at once, with 503 until all is ready. `name` tells this server from others on the same database; answers
+    without an end are ended by `stopping`. Raises `WrongPassword`, `Unavailable`, `Invalid` for a recorded market that
+    cannot be used, and what any part fails with, after stopping the others.
     """
     intake = Intake(uuid4)
     feed = paper_feed(settings)
@@ -207,7 +175,13 @@ async def server(settings: Settings, database_url: str, *, name: str) -> AsyncIt
                 pool,
                 progress,
                 ready,
-                live={"rate_sources": rate_sources, "feeds": feeds, "candles": candles},
+                live={
+                    "rate_sources": rate_sources,
+                    "feeds": feeds,
+                    "candles": candles,
+                    "sockets": socket_topics(feeds, candles, NoExecutors(), terms(settings)),
+                    "following": Following(tail=log, stopping=stopping or asyncio.Event()),
+                },
             )
         finally:
             ready.started = False
@@ -358,6 +332,16 @@ def factories(settings: Settings, sink: Sink, feed: Feed) -> Mapping[str, Callab
         **{connector.name: partial(real, connector) for connector in venues},
         **{f"{connector.name}{PAPER_TRADE}": partial(on_paper, connector) for connector in venues},
     }
+
+
+def terms(settings: Settings) -> Terms:
+    """Return how often clients of WebSockets are told."""
+    return Terms(
+        least_seconds=float(settings.market_data_ws_min_update_interval),
+        most_seconds=float(settings.market_data_ws_max_update_interval),
+        heartbeat_seconds=float(settings.market_data_ws_heartbeat_interval),
+        clock=now,
+    )
 
 
 def rate_source(settings: Settings, venues: ConnectedVenues, name: str) -> RateSource:

@@ -36,8 +36,9 @@ async def serve(settings: Settings, host: str, port: int) -> int:
         async with AsyncExitStack() as stack:
             url, _ = await stack.enter_async_context(database.opened(settings))
             broker = await stack.enter_async_context(_broker(settings))
-            app = await stack.enter_async_context(server(settings, url, name=socket.gethostname()))
+            app = await stack.enter_async_context(server(settings, url, name=socket.gethostname(), stopping=stop))
             await stack.enter_async_context(web(app, listener))
+            stack.callback(stop.set)  # answers without an end are over before the web server waits for them
             sys.stdout.write(banner(settings, host=host, port=listener.getsockname()[1], broker=broker) + "\n")
             sys.stdout.flush()
             await stop.wait()

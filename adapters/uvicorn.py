@@ -1,4 +1,4 @@
-"""Serve the application over HTTP with uvicorn."""
+"""Serve the application over HTTP and WebSockets with uvicorn."""
 
 import asyncio
 import socket
@@ -8,11 +8,23 @@ from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from adapters.http.protocol import App
 
 _STOP_SECONDS = 5
 """How long requests may take to end when the server stops."""
+
+MESSAGE_BYTES = 64 * 1024
+"""A longer message of a WebSocket's client ends its connection."""
+
+_PING_SECONDS = 20.0
+_PONG_SECONDS = 60.0
+"""A client of a WebSocket is asked so often whether it is there, and is let go when it does not answer for so long."""
+
+_LAST_WORDS_SECONDS = 1.0
+"""When the server stops, a WebSocket's client has so long to read what was sent to it."""
 
 _JOIN_BYTES = 64 * 1024
 """What is longer than this is not held back until its turn of the loop is over."""
@@ -62,6 +74,38 @@ class _Protocol(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", _Joining(transport, self.loop)))
 
 
+class _WebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket whose client may stop to read: what waits for it stays small, and it is let go in the end.
+
+    Sending waits while more than the transport's bound is unread. What uvicorn writes of its own accord, answers to
+    pings and goodbyes, would not wait.
+    """
+
+    def handle_ping(self) -> None:
+        """Answer a ping, or drop it where answers are not read."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
+    def keepalive_timeout(self) -> None:
+        """Let a client go that is not there any more, without waiting until it has read."""
+        super().keepalive_timeout()
+        self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Say goodbye; wait a little until it is read."""
+        super().shutdown()
+        self.loop.call_later(_LAST_WORDS_SECONDS, self.transport.abort)
+
+    async def send(self, message: Any) -> None:  # noqa: ANN401 - as in uvicorn
+        """Send when the client reads. Raises `ClientDisconnected` where nobody can read any more."""
+        await self.writable.wait()
+        if self.close_sent and not self.disconnected:
+            raise ClientDisconnected  # the connection was ended from below, and the application does not know yet
+        await super().send(message)
+
+
 class _Web(uvicorn.Server):
     """uvicorn, with the signals left to us."""
 
@@ -71,12 +115,21 @@ class _Web(uvicorn.Server):
 
 
 @asynccontextmanager
-async def web(app: App, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve an application on a socket; at the end, requests under way are let finish."""
+async def web(
+    app: App, listener: socket.socket, *, ping_seconds: float = _PING_SECONDS, pong_seconds: float = _PONG_SECONDS
+) -> AsyncIterator[None]:
+    """Serve an application on a socket; at the end, requests under way are let finish, and WebSockets are closed.
+
+    WebSockets are not compressed: a compressor for each client is several times the memory of all else that it needs.
+    """
     config = uvicorn.Config(
         app,
         http=_Protocol,
-        ws="none",
+        ws=_WebSocket,
+        ws_max_size=MESSAGE_BYTES,
+        ws_per_message_deflate=False,
+        ws_ping_interval=ping_seconds,
+        ws_ping_timeout=pong_seconds,
         lifespan="off",
         log_config=None,
         access_log=False,

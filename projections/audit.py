@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - queries are put together from constants of this file
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
@@ -95,8 +95,15 @@ async def search(
         "correlation_id": correlation_id,
         "since": since,
         "until": until,
-        "limit": limit,
     }
+    return await _found(connection, values, limit, " desc")
+
+
+async def _found(
+    connection: Connection, values: Mapping[str, object], limit: int, direction: LiteralString
+) -> list[Entry]:
+    """Return the first events that match, in the order of positions or against it."""
+    stream = values.get("stream")
     conditions = [_CONDITIONS[name] for name, value in values.items() if value is not None and name in _CONDITIONS]
     # A stream has an index of its own in the log; everything else is found here.
     source: LiteralString = "log.events e" if stream is not None else "audit a join log.events e on e.shard = 0"
@@ -106,7 +113,8 @@ async def search(
     order: LiteralString = "e.version" if stream is not None else "a.position"
     where = (" where " + " and ".join(conditions)).replace("@", key) if conditions else ""
     found = await connection.execute(
-        f"select {_ENTRY} from {source}{joined}{where} order by {order} desc limit %(limit)s", values
+        f"select {_ENTRY} from {source}{joined}{where} order by {order}{direction} limit %(limit)s",
+        {**values, "limit": limit},
     )
     return [_entry(row) async for row in found]
 
@@ -124,6 +132,29 @@ _CONDITIONS: dict[str, LiteralString] = {
     "until": "@.position <= (select position from audit where recorded_at <= %(until)s order by recorded_at desc,"
     " position desc limit 1)",
 }
+
+
+async def onward(
+    connection: Connection,
+    *,
+    limit: int,
+    above: int,
+    upto: int,
+    stream: str | None = None,
+    type_: str | None = None,
+    actor: str | None = None,
+    correlation_id: UUID | None = None,
+) -> list[Entry]:
+    """Return up to `limit` events that match, oldest first, with a position above `above` and at most `upto`."""
+    values = {
+        "above": above,
+        "upto": upto,
+        "stream": stream,
+        "type": type_,
+        "actor": actor,
+        "correlation_id": correlation_id,
+    }
+    return await _found(connection, values, limit, "")
 
 
 async def stream(

@@ -4,6 +4,7 @@ from litestar import Controller
 
 from read_api.accounts import Accounts
 from read_api.audit import Audit
+from read_api.audit.feed import AuditFeed
 from read_api.candles import CandleReads
 from read_api.connectors import Connectors
 from read_api.market_data import MarketData
@@ -13,6 +14,7 @@ from read_api.portfolio import Portfolio
 from read_api.positions import PositionReads
 from read_api.rates import RateReads
 from read_api.reconciliation import Reconciliation
+from read_api.sockets import Sockets
 from read_api.system import System
 
 CONTROLLERS: tuple[type[Controller], ...] = (
@@ -27,5 +29,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     OrderBooks,
     RateReads,
     Audit,
+    AuditFeed,
+    Sockets,
     Reconciliation,
 )

@@ -34,6 +34,10 @@ class Reads:
         """Lend a connection to the views. Raises `Unavailable`."""
         return self._pool.connection()
 
+    def seen(self, view: str) -> int:
+        """Return the position of the last event that a view has seen, -1 before it is built."""
+        return self._progress.positions[view]
+
     async def settle(self, request: Request, *views: str, position: int = 0) -> Headers:
         """Wait until views show what the request's caller wrote, and `position`; return headers that say how it went.
 

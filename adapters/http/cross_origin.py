@@ -1,8 +1,9 @@
 """Say which web pages may use the API from a browser, and refuse the others what a browser would let them do.
 
 A browser adds the credentials it has kept to requests that any page makes, and sends simple ones without asking first.
-So a request that changes something and names a foreign page as its origin is refused here, whatever its credentials.
-Clients that are no browsers send no `Origin`, and pass.
+So a request that changes something and names a foreign page as its origin is refused here, whatever its credentials;
+and so is a WebSocket, since a browser lets every page read what comes over it. Clients that are no browsers send no
+`Origin`, and pass.
 """
 
 import re
@@ -12,6 +13,7 @@ from adapters.http import errors
 from adapters.http.protocol import App, Message, Receive, Scope, Send, header
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_PAGES = {"ws": "http", "wss": "https"}
 _METHODS = b"GET, POST, PUT, PATCH, DELETE"
 _EXPOSED = b"X-Position, X-Lag"
 
@@ -29,16 +31,19 @@ class CrossOrigin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, marked if it comes from a page that may read the answer."""
-        given = header(scope, b"origin") if scope["type"] == "http" else None
+        given = header(scope, b"origin") if scope["type"] != "lifespan" else None
         if given is None:
             await self._app(scope, receive, send)
             return
         origin = given.decode("latin-1")
         if not self._allows(origin, scope):
-            if scope["method"] in _SAFE:
+            if scope.get("method") in _SAFE:
                 await self._app(scope, receive, send)
             else:
-                await errors.send_detail(send, 403, f"Origin '{origin[:200]}' is not one of CORS_ALLOW_ORIGINS")
+                await errors.send_detail(scope, send, 403, f"Origin '{origin[:200]}' is not one of CORS_ALLOW_ORIGINS")
+            return
+        if scope["type"] == "websocket":  # has no answer that a browser would ask for marks
+            await self._app(scope, receive, send)
             return
         marks = [
             (b"access-control-allow-origin", given),
@@ -61,7 +66,8 @@ class CrossOrigin:
         if origin in self._origins or self._pattern.fullmatch(origin) is not None:
             return True
         host = (header(scope, b"host") or b"").decode("latin-1")
-        return origin == f"{scope['scheme']}://{host}"  # our own page, /docs
+        scheme = _PAGES.get(scope["scheme"], scope["scheme"])
+        return origin == f"{scheme}://{host}"  # our own page, /docs
 
 
 async def _answer_preflight(scope: Scope, send: Send, marks: list[tuple[bytes, bytes]]) -> None:

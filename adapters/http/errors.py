@@ -14,7 +14,7 @@ from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR
 
 from adapters.http.bodies import MalformedRequest
 from adapters.http.problems import Problem, missing, shown
-from adapters.http.protocol import Send
+from adapters.http.protocol import Scope, Send
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, Malformed, NotFound, Unavailable
 
 AnyRequest = litestar.Request[Any, Any, Any]
@@ -39,12 +39,15 @@ def detail(status: int, what: object, headers: dict[str, str] | None = None) -> 
     return Response(_encode({"detail": what}), status_code=status, media_type="application/json", headers=headers)
 
 
-async def send_detail(send: Send, status: int, what: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-    """Send the same answer where no request object exists yet."""
+async def send_detail(
+    scope: Scope, send: Send, status: int, what: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> None:
+    """Send the same answer where no request object exists yet, or to a WebSocket in place of opening it."""
     body = _encode({"detail": what})
     sized = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": sized})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    kind = "websocket.http" if scope["type"] == "websocket" else "http"
+    await send({"type": f"{kind}.response.start", "status": status, "headers": sized})
+    await send({"type": f"{kind}.response.body", "body": body, "more_body": False})
 
 
 def domain_error(_: AnyRequest, error: DomainError) -> Response[bytes]:
@@ -115,6 +118,16 @@ def unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
         exception="".join(traceback.format_exception(error)),
     )
     return detail(500, "Internal Server Error")
+
+
+async def socket_failed(error: Exception, scope: Any) -> None:  # noqa: ANN401 - the framework's view of a scope
+    """Write down an error that nobody foresaw in a WebSocket's conversation; the framework closes it."""
+    if scope["type"] == "websocket" and not isinstance(error, HTTPException):
+        logger.error(
+            "socket_failed",
+            path=scope.get("path_template", "unknown"),
+            exception="".join(traceback.format_exception(error)),
+        )
 
 
 HANDLERS: dict[type[Exception] | int, Callable[[AnyRequest, Any], Response[bytes]]] = {

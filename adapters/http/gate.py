@@ -18,7 +18,8 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or tell it to come again."""
-        if scope["type"] == "http" and scope["path"] not in PUBLIC and not self._is_open():
-            await send_detail(send, 503, "The server is starting or stopping: try again in a moment", _RETRY_AFTER)
+        if scope["type"] != "lifespan" and scope["path"] not in PUBLIC and not self._is_open():
+            why = "The server is starting or stopping: try again in a moment"
+            await send_detail(scope, send, 503, why, _RETRY_AFTER)
             return
         await self._app(scope, receive, send)

@@ -18,6 +18,10 @@ _TOO_LARGE = f"Request body is longer than {BODY_BYTES} bytes"
 CORRELATION = "nectar.correlation_id"
 """The key of a request's scope under which its correlation id stands, where it caused something."""
 
+_STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
+_CODES = {"websocket.accept": 101, "websocket.close": 1000}
+"""What a WebSocket is at after a message, where the message does not say."""
+
 logger = structlog.get_logger()
 
 
@@ -70,14 +74,14 @@ class ClientDisconnected(ClientException):
 
 
 class Entrance:
-    """Refuses targets that no route can mean, and writes one line for each request that was answered."""
+    """Refuses targets that no route can mean, and writes one line for each request and each WebSocket that is over."""
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take a request, or pass on what is none."""
-        if scope["type"] != "http":
+        """Take a request or a WebSocket, or pass on what is neither."""
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         began = perf_counter()
@@ -85,18 +89,21 @@ class Entrance:
 
         async def noting(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            kind = message["type"]
+            if kind in _STARTS:
                 status = message["status"]
+            elif kind in _CODES:
+                status = message.get("code", _CODES[kind])
             await send(message)
 
         refusal = _bad_target(scope)
         if refusal is None:
             await self._app(scope, receive, noting)
         else:
-            await errors.send_detail(noting, *refusal)
+            await errors.send_detail(scope, noting, *refusal)
         logger.info(
-            "request_done",
-            method=scope["method"],
+            "socket_done" if scope["type"] == "websocket" else "request_done",
+            **({"method": scope["method"]} if "method" in scope else {}),
             path=scope.get("path_template", "unknown"),  # the path itself may hold what is nobody's business
             status=status,
             ms=round((perf_counter() - began) * 1000, 2),

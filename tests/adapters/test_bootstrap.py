@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.bootstrap import Readiness
+from adapters.readiness import Readiness
 from domain.errors import Unavailable
 from projections.runner import Progress
 from tests.fakes.log import MemoryLog

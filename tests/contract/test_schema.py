@@ -18,7 +18,10 @@ from tests.http.app import client_of
 
 def _document() -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
-        asked_for = ("writes", "reads", "markets", "refresh", "rate_sources", "feeds", "candles", "readiness")
+        asked_for = (
+            *("writes", "reads", "markets", "refresh", "rate_sources", "feeds", "candles", "readiness"),
+            *("sockets", "following"),
+        )
         app = build(CONTROLLERS, WRITE, dict.fromkeys(asked_for), Settings.from_environment({}))
         async with client_of(app) as client:
             document: dict[str, Any] = (await client.get("/openapi.json")).raise_for_status().json()
@@ -28,7 +31,8 @@ def _document() -> dict[str, Any]:
 
 
 DOCUMENT = _document()
-schema = schemathesis.openapi.from_dict(DOCUMENT)
+# The one route whose answer has no end is left out.
+schema = schemathesis.openapi.from_dict(DOCUMENT).exclude(path="/audit/feed")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 import base64
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -65,7 +66,15 @@ async def test_a_path_that_only_looks_public_is_not(path):
     assert answer.status_code == 401 or answer.json() == {"status": "running"}
 
 
-async def test_a_socket_without_credentials_is_closed():
+REFUSED = [
+    {"type": "websocket.accept"},
+    {"type": "websocket.send", "text": '{"type":"error","message":"Authentication failed"}'},
+    {"type": "websocket.close", "code": 4001, "reason": "Authentication failed"},
+]
+
+
+async def socket(query="", headers=(), scheme="ws", **environment):
+    """Ask for a WebSocket that no route has, and return what is sent and what is left of the query."""
     sent = []
 
     async def send(message):
@@ -74,6 +83,53 @@ async def test_a_socket_without_credentials_is_closed():
     async def receive():
         return {"type": "websocket.connect"}
 
-    scope = {"type": "websocket", "path": "/ws", "query_string": b"", "headers": [], "scheme": "ws"}
-    await probe_app()(scope, receive, send)
-    assert sent == [{"type": "websocket.close", "code": 1008, "reason": "Not authenticated"}]
+    scope = {
+        "type": "websocket",
+        "path": "/ws",
+        "query_string": query.encode(),
+        "headers": list(headers),
+        "scheme": scheme,
+        "extensions": {},
+    }
+    await probe_app(**environment)(scope, receive, send)
+    return sent, scope["query_string"]
+
+
+def token(user, password):
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize("query", ["", "token=", "token=x", f"token={token('admin', 'wrong')}", "tokens=x&a=1"])
+async def test_a_socket_without_the_right_token_is_told_and_closed(query):
+    sent, _ = await socket(query)
+    assert sent == REFUSED
+
+
+@pytest.mark.parametrize("password", ["admin", "?>?>", "~~~~", "pä ss:w"])
+@pytest.mark.parametrize("written", [str, quote, quote_plus])
+async def test_a_socket_is_let_in_by_a_token_however_it_is_written(password, written):
+    sent, query = await socket(f"token={written(token('admin', password))}&depth=1", PASSWORD=password)
+    assert sent != REFUSED
+    assert sent[0]["type"] == "websocket.close"  # there is no such route, which only those within are told
+    assert query == b"depth=1"
+
+
+async def test_a_socket_is_let_in_by_a_header_whatever_the_token():
+    sent, query = await socket("token=x", [(b"authorization", f"Basic {token('admin', 'admin')}".encode())])
+    assert sent != REFUSED
+    assert query == b""
+
+
+async def test_a_foreign_page_gets_no_socket():
+    known = (b"authorization", f"Basic {token('admin', 'admin')}".encode())
+    sent, _ = await socket(headers=[known, (b"origin", b"https://evil.example"), (b"host", b"localhost:8000")])
+    assert sent[0]["type"] == "websocket.http.response.start"
+    assert sent[0]["status"] == 403
+    for scheme, origin in (("ws", b"http://localhost:8000"), ("wss", b"https://localhost:8000")):
+        sent, _ = await socket(headers=[known, (b"origin", origin), (b"host", b"localhost:8000")], scheme=scheme)
+        assert sent[0]["type"] == "websocket.close"
+
+
+async def test_a_socket_at_a_path_that_cannot_be_is_refused():
+    sent, _ = await socket(query="a=%00")
+    assert sent[0]["status"] == 400

@@ -29,6 +29,7 @@ ADAPTERS = ("adapters", "domain", "commands.ports")
 ALSO = {
     "adapters.checkpoints": ("projections.pool",),  # Shares the connections to the database.
     "adapters.lookup": ("projections",),  # Answers the handlers' questions from the views.
+    "adapters.readiness": ("projections.runner",),  # Says how far the views are.
     "adapters.scheduler": ("commands.schedule",),  # Runs the jobs that are named there.
 }
 OURS = ("adapters", "commands", "domain", "migrations", "projections", "read_api", "write_api")

@@ -1,5 +1,6 @@
 """The read routes over views of the test database."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from domain.rates import Prices, SourcePrices
 from domain.values import OrderType
 from projections.pool import Pool
 from projections.runner import Progress
+from read_api.audit.feed import Following
 from read_api.controllers import CONTROLLERS
 from read_api.settle import Reads
 from tests.fakes.feeds import running_feeds
@@ -136,6 +138,8 @@ async def server(database_url: str, log: Log) -> AsyncIterator[Server]:
             "readiness": readiness,
             "rate_sources": quotes,
             "candles": None,  # their own tests bring a venue that has some
+            "sockets": None,  # only a real server has those
+            "following": Following(tail=log, stopping=asyncio.Event()),
         }
         async with running_feeds() as feeds:
             app = build(CONTROLLERS, [], {**dependencies, "feeds": feeds}, Settings.from_environment({}))
