@@ -1,6 +1,7 @@
 """Candles out of files."""
 
 import gzip
+import sys
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +10,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from adapters.__main__ import main
+from adapters import __main__ as command_line
 from adapters.candles import files
 from adapters.candles.imports import import_command, keep, series_of
 from adapters.candles.store import CandleStore
@@ -148,6 +149,24 @@ def test_a_file_that_holds_no_candles_is_refused(tmp_path, content, name, reason
         read(written(tmp_path, content, name))
 
 
+def test_without_polars_parquet_is_refused_with_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(Invalid, match=r"pip install 'nectar\[parquet\]'"):
+        read(tmp_path / "a.parquet")
+
+
+def test_progress_is_told_up_to_the_size_of_the_file(tmp_path):
+    rows = "".join(f"{60 * number},10,12,9,11,3\n" for number in range(1, 2_500))
+    path = written(tmp_path, HEAD + rows)
+    pl.read_csv(path).write_parquet(tmp_path / "a.parquet")
+    for file in (path, tmp_path / "a.parquet"):
+        told: list[int] = []
+        assert files.check(file, MINUTE, NOW, told.append) == 2_499
+        assert told == sorted(told)
+        assert len(told) > 2
+        assert told[-1] == file.stat().st_size
+
+
 def test_a_zip_of_several_files_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as folder:
         folder.writestr("a.csv", HEAD)
@@ -201,7 +220,9 @@ def test_the_command_says_how_many_are_new(tmp_path):
 
 def test_the_command_line_takes_all_candles_of_a_file_or_none(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NECTAR_DATA", str(tmp_path))
+    monkeypatch.setattr(command_line, "configure", lambda _: None)  # the process is the tests'
     monkeypatch.chdir(tmp_path)
+    main = command_line.main
     how = ["--connector", "binance", "--pair", "ETH-BTC", "--interval"]
     assert main(["candles", "import", str(DATA / "ETH-BTC_5m_2018-01.csv.gz"), *how, "5m"]) == 0
     assert "300 candles of ETH-BTC 5m for binance: 300 new" in capsys.readouterr().out

@@ -108,6 +108,15 @@ async def test_what_was_asked_once_is_there_when_the_venue_is_not(stage, begun):
     assert len(rows(await history.latest("binance", PAIR, "1m", 5))) == 5
 
 
+async def test_a_venue_that_is_away_at_first_is_opened_when_it_is_back(stage, begun):
+    history = await begun("binance")
+    stage.floor.levers.go_down()
+    with pytest.raises(Unavailable, match="binance"):
+        await history.latest("binance", PAIR, "1m", 5)
+    stage.floor.levers.release()
+    assert len(rows(await history.latest("binance", PAIR, "1m", 5))) == 5
+
+
 async def test_longer_candles_are_the_venue_s_own(stage, begun):
     history = await begun("binance")
     (hour,) = rows(await history.between("binance", PAIR, "1h", stage.seconds(0), stage.seconds(59)))
