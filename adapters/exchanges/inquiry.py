@@ -42,6 +42,8 @@ WINDOWS = {
     "bybit": timedelta(days=7),
 }
 """The longest range that these venues answer in one question for trades (their API documentation)."""
+LONG_PAGE = 50
+"""A shorter page of rows is all there is, at every venue here that answers with the newest rows first."""
 PLACED_BEFORE = timedelta(minutes=1)
 """A venue's clock may be behind ours by so much."""
 ASKED_AGAIN_AFTER_SECONDS = (0.2, 1.0)
@@ -278,14 +280,32 @@ class Inquiry:
             page: Sequence[Raw] = await self._ask(method, symbol, milliseconds(start), None, params)
             new = {known: raw for raw in page if (known := _identity(raw)) not in found}
             found |= new
+            await self._older(method, symbol, milliseconds(start), page, found)
             if new and len(page) > 1:
                 last = max(int(raw["timestamp"]) for raw in page)
                 if last > milliseconds(start):
                     start += timedelta(milliseconds=last - milliseconds(start))
                     continue
             if window is None or start + window >= now:
-                return list(found.values())
+                return sorted(found.values(), key=lambda raw: int(raw.get("timestamp") or 0))
             start += window
+
+    async def _older(
+        self, method: str, symbol: str | None, start: int, page: Sequence[Raw], found: dict[tuple[str, ...], Raw]
+    ) -> None:
+        """Find what stands before a long page: many venues answer with the newest rows of a range alone."""
+        while len(page) >= LONG_PAGE and (oldest := min(int(raw["timestamp"]) for raw in page)) > start:
+            try:
+                page = await self._ask(method, symbol, start, None, {"until": oldest})
+            except WrongKeys:
+                raise
+            except Refused as refusal:
+                logger.warning("older_not_told", connector=self._venue.connector.name, why=refusal.message)
+                return
+            new = {known: raw for raw in page if (known := _identity(raw)) not in found}
+            if not new:
+                return
+            found |= new
 
 
 def _identity(raw: Raw) -> tuple[str, ...]:

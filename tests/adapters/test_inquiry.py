@@ -199,3 +199,22 @@ async def test_an_order_that_its_stream_has_told_of_is_not_rejected_any_more():
     with pytest.raises(Unavailable, match="queue"):
         await account.place(an_order())
     assert [type(fact) for report in reports for _, fact in report.orders] == [OrderAccepted]
+
+
+@pytest.mark.parametrize("is_newest_first", [True, False], ids=["the newest", "the oldest"])
+async def test_all_trades_are_found_whichever_end_of_a_range_a_page_holds(is_newest_first):
+    fee = {"cost": "0", "currency": "USDT"}
+    trades = [a_row(at=AT + n, id=str(n), order="7", price="100", fee=fee) for n in range(501)]
+    client = Client()
+    account = an_account(client)
+    account.tracker.take_order(a_row(id="7", status="open", filled="0", amount="1000"))
+
+    async def page(_: str, __: object, since: int, ___: object, params: Mapping[str, Any]) -> Any:
+        until = params.get("until", AT + 1000)
+        rows = [row for row in trades if since <= row["timestamp"] <= until]  # type: ignore[operator]
+        return rows[-100:] if is_newest_first else rows[:100]
+
+    client.call = page  # type: ignore[method-assign, assignment]
+    told = Told()
+    await account.inquiry.trades(told, [], NOW - timedelta(hours=1))
+    assert [fact.trade_id for _, fact in told.orders if isinstance(fact, OrderFilled)] == [str(n) for n in range(501)]
