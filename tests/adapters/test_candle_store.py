@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.candles.store import SLOTS, CandleStore, DamagedCandles
@@ -33,6 +33,7 @@ def store(tmp_path):
     return CandleStore(tmp_path)
 
 
+@settings(deadline=None)
 @given(
     kept=st.lists(st.dictionaries(PLACES, PRICES, max_size=8), max_size=6),
     span=st.tuples(PLACES, PLACES).map(lambda ends: (min(ends), max(ends))),

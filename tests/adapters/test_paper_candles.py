@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.candles.paper import TRADES, PaperCandles
@@ -31,6 +31,7 @@ def mid(feed, pair, at):
     return feed.rules[pair], step[pair].mid
 
 
+@settings(deadline=None)
 @given(
     pair=st.sampled_from(sorted(RULES)),
     of=st.sampled_from(list(INTERVALS.values())),
