@@ -95,7 +95,9 @@ class SyntheticFeed:
         return self._mids(trading_pair, [at])[0]
 
     def _mids(self, trading_pair: str, moments: Sequence[datetime]) -> list[Decimal]:
-        # Octave by octave, so that of the long ones no noise is made twice for moments that lie beside each other.
+        # Octave by octave, so that of the long ones no noise is made twice for moments that lie beside each other. A long
+        # run of moments would only fill the cache of those that follow each other closely.
+        noise = _noise if len(moments) == 1 else _noise.__wrapped__
         micros = [(at - EPOCH) // MICROSECOND for at in moments]
         moved = [0] * len(micros)
         for octave in range(_OCTAVES):
@@ -105,8 +107,8 @@ class SyntheticFeed:
             for number, instant in enumerate(micros):
                 node = instant // period
                 if node != last:
-                    here = there if node == last + 1 and last >= 0 else _noise(self._seed, trading_pair, octave, node)
-                    there = _noise(self._seed, trading_pair, octave, node + 1)
+                    here = there if node == last + 1 and last >= 0 else noise(self._seed, trading_pair, octave, node)
+                    there = noise(self._seed, trading_pair, octave, node + 1)
                     last = node
                 into = instant - node * period
                 moved[number] += (here * (period - into) + there * into) * height // period
