@@ -95,8 +95,8 @@ class SyntheticFeed:
         return self._mids(trading_pair, [at])[0]
 
     def _mids(self, trading_pair: str, moments: Sequence[datetime]) -> list[Decimal]:
-        # Octave by octave, so that of the long ones no noise is made twice for moments that lie beside each other. A long
-        # run of moments would only fill the cache of those that follow each other closely.
+        # Octave by octave, so that of the long ones no noise is made twice for moments that lie beside each other. A
+        # long run of them would only fill the cache, which is for ticks.
         noise = _noise if len(moments) == 1 else _noise.__wrapped__
         micros = [(at - EPOCH) // MICROSECOND for at in moments]
         moved = [0] * len(micros)
