@@ -95,7 +95,7 @@ class _Lines:
 
     def _write(self) -> None:
         with self._lock:
-            if self._held:
+            if self._held and not self._file.closed:  # at exit, whoever gave it may have closed it
                 self._file.write(b"\n".join((*self._held, b"")))
                 self._file.flush()
                 self._held.clear()
