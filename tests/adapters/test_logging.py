@@ -103,6 +103,7 @@ def test_the_lines_of_one_turn_of_the_loop_are_written_together():
     script = (
         "import asyncio, sys\n"
         "class Counting:\n"
+        "    closed = False\n"
         "    def __init__(self, file): self.file, self.writes = file, 0\n"
         "    def write(self, data): self.writes += 1; return self.file.write(data)\n"
         "    def flush(self): self.file.flush()\n"
