@@ -8,7 +8,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterator,
     Awaitable,
     Callable,
     Collection,
@@ -17,27 +16,23 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from math import isfinite
 from typing import Any, cast, overload
 
-import structlog
-
 from adapters.exchanges import markets
 from adapters.exchanges.clients import VenueClient
 from adapters.exchanges.market_feed import PublicClient, PublicMarkets
 from adapters.exchanges.names import Connector
 from adapters.market_data.sources import Patience, View
+from adapters.market_data.streams import stream_of
 from commands.ports import Clock
-from domain.errors import DomainError, Invalid, NotFound, Unavailable
+from domain.errors import Invalid, NotFound, Unavailable
 from domain.market_data import FundingTerms, MarketTrade, Ticker
 from domain.order_books import Book, Level, book_of
 from domain.values import ONE, Side, Utc
-
-logger = structlog.get_logger()
 
 LEVELS = 1_000
 """Of a book, so many of the best levels of each side are shown at most."""
@@ -48,7 +43,6 @@ REMEMBERED = 2_000
 AT_ONCE = 20
 """Where a venue tells only one ticker a question, so many pairs may be asked for at once."""
 
-_CAPABILITY = {"un_watch_order_book": "unWatchOrderBook", "un_watch_trades": "unWatchTrades"}
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
 Open = Callable[[PublicClient | None], Awaitable[tuple[PublicClient, PublicMarkets]]]
@@ -83,11 +77,10 @@ class CcxtSource:
         symbol, size = known.symbol(trading_pair), known.contract_size(trading_pair)
         good_time = _now()
         streams = client.has("watchOrderBook")
-        async with _stream(client, "watch_order_book", "un_watch_order_book", symbol, self._patience) as stream:
+        async with stream_of(client, "watch_order_book", "un_watch_order_book", symbol, self._patience.leave) as stream:
             while True:
-                raw = await stream.next(self._patience.quiet) if streams else None
-                if raw is None:
-                    raw = await client.call("fetch_order_book", symbol)
+                ask = partial(client.call, "fetch_order_book", symbol)
+                raw = await (stream.next_or(ask, self._patience.quiet) if streams else ask())
                 if _is_apart(raw):
                     good_time = _now()
                     yield partial(_book, raw, size)
@@ -102,9 +95,9 @@ class CcxtSource:
         seen: OrderedDict[object, None] = OrderedDict()
         streams = client.has("watchTrades")
         is_first = not streams  # what was traded before the first question is no news
-        async with _stream(client, "watch_trades", "un_watch_trades", symbol, self._patience) as stream:
+        async with stream_of(client, "watch_trades", "un_watch_trades", symbol, self._patience.leave) as stream:
             while True:
-                raw = await (stream.next(None) if streams else client.call("fetch_trades", symbol))
+                raw = await (stream.next() if streams else client.call("fetch_trades", symbol))
                 trades = [self._trade(one, size) for one in raw or () if _is_new(one, seen)]
                 yield [] if is_first else trades
                 is_first = False
@@ -210,66 +203,6 @@ def opener(connector: Connector, urls: Mapping[str, object]) -> Open:
         return client, loaded
 
     return open_venue
-
-
-class _Stream:
-    """One stream of ccxt. While it is read the next wait is on already, so that nothing passes unheard."""
-
-    def __init__(self, watch: Callable[[], Awaitable[Any]]) -> None:
-        self.is_open = False
-        self._watch = watch
-        self._waiting: asyncio.Future[Any] | None = None
-
-    async def next(self, seconds: float | None) -> Any:  # noqa: ANN401
-        """Return what it says, None when it says nothing for so long."""
-        waiting = self._waiting or asyncio.ensure_future(self._watch())
-        self._waiting, self.is_open = waiting, True
-        await asyncio.wait([waiting], timeout=seconds)
-        if not waiting.done():
-            return None
-        self._waiting = None
-        try:
-            said = waiting.result()
-        except DomainError:
-            self.is_open = False
-            raise
-        self._waiting = asyncio.ensure_future(self._watch())
-        return said
-
-    async def leave(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            await asyncio.wait([self._waiting])
-            if not self._waiting.cancelled():
-                self._waiting.exception()  # it broke just before it was left, which is of no interest any more
-
-
-@asynccontextmanager
-async def _stream(
-    client: PublicClient, method: str, leave: str, symbol: str, patience: Patience
-) -> AsyncIterator[_Stream]:
-
-    # Left for any other reason than its own failure, it is to begin with a new snapshot when it is wanted again.
-    stream = _Stream(lambda: client.watch(method, symbol))
-    try:
-        yield stream
-    finally:
-        try:
-            if stream.is_open:
-                await _unwatch(client, leave, symbol, patience)
-        finally:
-            await stream.leave()
-
-
-async def _unwatch(client: PublicClient, method: str, symbol: str, patience: Patience) -> None:
-    if not client.has(_CAPABILITY[method]):
-        return
-    try:
-        async with asyncio.timeout(patience.leave):
-            await client.watch(method, symbol)
-    except (DomainError, TimeoutError) as reason:
-        # The stream goes on unheard until the connection is closed, with the last feed of the connector.
-        logger.warning("stream_not_left", method=method, symbol=symbol, why=str(reason))
 
 
 def _is_apart(raw: Mapping[str, Any]) -> bool:

@@ -15,6 +15,8 @@ from time import perf_counter, process_time
 
 import uvloop
 
+from adapters.exchanges.clients import VenueClient
+from adapters.exchanges.market_feed import PublicClient, PublicMarkets
 from adapters.exchanges.names import Connector
 from adapters.garbage import collect_rarely
 from adapters.logging import configure
@@ -70,9 +72,15 @@ async def main() -> bool:
     async with book_venue(Wanted(pairs=PAIRS, per_second=PER_SECOND)) as address:
 
         def source(connector: Connector) -> CcxtSource:
-            return CcxtSource(
-                connector, opener(connector, urls(address)), clock=lambda: datetime.now(UTC), patience=USUAL
-            )
+            usual = opener(connector, urls(address))
+
+            async def hurried(opened: PublicClient | None) -> tuple[PublicClient, PublicMarkets]:
+                client, markets = await usual(opened)
+                assert isinstance(client, VenueClient)
+                client.exchange.enableRateLimit = False  # ccxt asks for two first books a second, as Binance wants it
+                return client, markets
+
+            return CcxtSource(connector, hurried, clock=lambda: datetime.now(UTC), patience=USUAL)
 
         async with running_feeds(source, patience=USUAL) as feeds:
             await asyncio.gather(*(feeds.book("binance", pair_of(n), wait_seconds=60) for n in range(PAIRS)))
