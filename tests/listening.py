@@ -110,24 +110,31 @@ class Rude:
 @asynccontextmanager
 async def rude(address: str, path: str = "/ws/market-data") -> AsyncIterator[Rude]:
     """Open a WebSocket by hand; nothing is read after the handshake but what the test reads."""
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    async with rude_request(address, path, **upgrade) as (reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        yield Rude(reader, writer)
+
+
+@asynccontextmanager
+async def rude_request(
+    address: str, path: str, **headers: str
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Send a request by hand, with little room for what is not read of its answer."""
     host, _, port = address.partition(":")
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
     raw.setblocking(False)
     await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
     reader, writer = await asyncio.open_connection(sock=raw, limit=SMALL)
-    lines = [
-        f"GET {path} HTTP/1.1",
-        f"Host: {address}",
-        f"Authorization: {KNOWN['Authorization']}",
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-    ]
-    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-    await reader.readuntil(b"\r\n\r\n")
+    lines = [f"{name}: {value}\r\n" for name, value in {"Host": address, **KNOWN, **headers}.items()]
+    writer.write(f"GET {path} HTTP/1.1\r\n{''.join(lines)}\r\n".encode())
     try:
-        yield Rude(reader, writer)
+        yield reader, writer
     finally:
         writer.close()

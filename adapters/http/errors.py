@@ -76,8 +76,14 @@ def _problem(request: AnyRequest, wrong: dict[str, str]) -> Problem:
     key, source = wrong.get("key", ""), wrong.get("source", "query")
     if key == "data":
         return missing(("body",), None)
+    key = _name_on_the_wire(request, key)
     given = request.query_params.get(key, request.path_params.get(key))
     return Problem(type="value_error", loc=(source, key), msg=wrong["message"], input=shown(given))
+
+
+def _name_on_the_wire(request: AnyRequest, parameter: str) -> str:
+    field = request.route_handler.parsed_fn_signature.parameters.get(parameter)
+    return getattr(field and field.kwarg_definition, "name", None) or parameter
 
 
 def http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
