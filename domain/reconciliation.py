@@ -111,14 +111,17 @@ def of_order(order_id: str, before: Order, facts: Sequence[Event]) -> list[Diffe
 
 
 def of_balances(before: Iterable[Balance], holdings: Iterable[Holding]) -> list[Difference]:
-    """Say which tokens an account has more or less of than the log said."""
+    """Say which tokens an account has more or less of than the log said.
+
+    What is available of a token moves with orders and, on perpetuals, with prices: by itself it is no difference.
+    """
     ours = {b.token: _units(b.units, b.available) for b in before}
     venue = {h.token: _units(h.units, h.available) for h in holdings}
     nothing = _units(ZERO, ZERO)
     return [
         Difference(kind=Kind.BALANCE, subject=token, ours=was, venue=is_now)
         for token in dict.fromkeys((*ours, *venue))
-        if (was := ours.get(token, nothing)) != (is_now := venue.get(token, nothing))
+        if (was := ours.get(token, nothing))["units"] != (is_now := venue.get(token, nothing))["units"]
     ]
 
 

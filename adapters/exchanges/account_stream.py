@@ -27,9 +27,12 @@ TRADES_FOLLOW_SECONDS = 0.3
 """A trade comes with its order, or so soon after it; after that it is asked for."""
 SHOWN_SECONDS = 0.2
 """What comes so soon after each other of balances on the stream is told as one."""
-REFRESHED_SECONDS, CONFIRMED_SECONDS = 2.0, 10.0
-"""What comes so soon after each other is one question for balances, where they are not streamed and where they are."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+TOGETHER_SECONDS, REFRESHED_SECONDS = 0.2, 2.0
+"""So soon after a change balances and positions are asked for, and so long after that not again."""
+CONFIRMED_SECONDS = 10.0
+"""The same where balances are streamed: what was told is only confirmed."""
+REFUSED_KEYS_SECONDS = 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 
 Take = Callable[[Any], None]
 
@@ -77,14 +80,17 @@ class AccountStream:
             except WrongKeys as refusal:
                 self._log.error("keys_refused", stream=method, why=refusal.message)
                 self._cut.set()
-                await asyncio.sleep(LONGEST_PAUSE)
+                await asyncio.sleep(REFUSED_KEYS_SECONDS)
             except Refused as refusal:
                 self._log.warning("stream_refused", stream=method, why=refusal.message)
                 await self._poll(REFUSED_POLLS)
             except Unavailable as reason:
-                self._log.warning("stream_cut", stream=method, why=reason.message)
+                pause = next(pauses)
+                tell = self._log.warning if pause == FIRST_PAUSE else self._log.debug  # once is enough
+                tell("stream_cut", stream=method, why=reason.message)
                 self._cut.set()
-                await asyncio.sleep(next(pauses))
+                self._account.client.forget_stream_keys()
+                await asyncio.sleep(pause)
             else:
                 pauses = _pauses()
                 self._take(method, take, news)
@@ -164,10 +170,14 @@ class AccountStream:
         """Ask for balances and positions after whatever may have changed them."""
         account = self._account
         is_streamed = account.client.has("watchBalance") and not account.venue.connector.perpetual
+        soonest, apart = (CONFIRMED_SECONDS, 0.0) if is_streamed else (TOGETHER_SECONDS, REFRESHED_SECONDS)
+        loop = asyncio.get_running_loop()
+        asked_at = -apart
         while True:
             await account.touched.wait()
-            await asyncio.sleep(CONFIRMED_SECONDS if is_streamed else REFRESHED_SECONDS)
+            await asyncio.sleep(max(soonest, asked_at + apart - loop.time()))
             account.touched.clear()
+            asked_at = loop.time()
             for pause in _pauses():
                 try:
                     await account.refresh()

@@ -225,7 +225,8 @@ class CcxtExchange:
     async def _follow_prices(self) -> None:
         while True:
             await asyncio.sleep(PRICES_SECONDS)
-            await self._take_prices({token for account in self._accounts.values() for token in account.tokens})
+            if self._accounts:  # else nobody has anything to value
+                await self._take_prices({token for account in self._accounts.values() for token in account.tokens})
 
     async def _take_prices(self, tokens: Iterable[str]) -> None:
         """Ask for the prices that these tokens are valued by, and those of the pairs that accounts trade."""

@@ -128,9 +128,13 @@ class VenueClient:
         self._check_wait()
         return await self._attempt(method, args, options, Attempt(self.connector.name, self._check_wait), stream=True)
 
+    def forget_stream_keys(self) -> None:
+        """Open the next streams with new keys: those at hand may be dead."""
+        self._exchange.forget_stream_keys()
+
     async def drop_streams(self) -> None:
         """Close the streams, keys that they were opened with forgotten; who watches one raises, and may watch again."""
-        self._exchange.forget_stream_keys()
+        self.forget_stream_keys()
         await self._exchange.close_ws_clients()
 
     async def close(self) -> None:

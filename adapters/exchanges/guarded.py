@@ -60,6 +60,8 @@ def exchange(connector: Connector, config: Mapping[str, Any], urls: Mapping[str,
     )
     made.own_session = False
     made.dialing = set()
+    if connector.order_milliseconds is not None:
+        made.order_cost, made.orders_throttler = 1.0, Throttle(connector.order_milliseconds)
     for method in connector.muted:
         setattr(made, method, _nothing)
     if connector.wallet_from_key and made.privateKey:
@@ -166,6 +168,15 @@ def _costed(original: Any) -> Callable[..., Any]:  # noqa: ANN401
     return calculate_rate_limiter_cost
 
 
+async def _throttle(self: Any, cost: float | None = None) -> None:  # noqa: ANN401
+    """Wait for the turn of a request. Venues count orders apart, so none waits behind our questions."""
+    attempt = ATTEMPT.get(None)
+    if attempt is not None and attempt.is_order:
+        await self.orders_throttler(self.order_cost or cost)
+    else:
+        await self.throttler(cost)
+
+
 @functools.cache
 def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
     """Return ccxt's class of an exchange with the wire in our hands."""
@@ -192,17 +203,14 @@ def _guarded(exchange_id: str) -> Any:  # noqa: ANN401
         """The exchange, with exact numbers, without brokers, and with each answer noted in the running attempt."""
 
         on_json_response = staticmethod(decoded)
+        order_cost: float | None = None  # of each order, where it is not ccxt's
 
         def init_throttler(self, _: float | None = None) -> None:
             self.throttler, self.orders_throttler = Throttle(self.rateLimit), Throttle(self.rateLimit)
 
         calculate_rate_limiter_cost = _costed(original)
 
-        async def throttle(self, cost: float | None = None) -> None:
-            """Wait for the turn of a request. Venues count orders apart, so none waits behind our questions."""
-            attempt = ATTEMPT.get(None)
-            is_order = attempt is not None and attempt.is_order
-            await (self.orders_throttler if is_order else self.throttler)(cost)
+        throttle = _throttle
 
         async def fetch(
             self, url: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: object = None

@@ -91,7 +91,8 @@ class Inquiry:
             told.add(self._tracker.take_order(raw, order_id=tracked.order_id))
             return
         denied = self._denied[tracked.order_id] = self._denied.get(tracked.order_id, 0) + 1
-        logger.warning("order_vanished", account=self._account, order_id=tracked.order_id, times=denied)
+        say = logger.warning if denied == 1 else logger.debug
+        say("order_vanished", account=self._account, order_id=tracked.order_id, times=denied)
         if denied < DENIALS or tracked.end is not None:
             return
         del self._denied[tracked.order_id]
@@ -189,7 +190,7 @@ class Inquiry:
 
     async def holdings(self) -> list[Holding]:
         """Return the balances."""
-        return holdings(await self._ask("fetch_balance"))
+        return holdings(self._venue.reading.balances(await self._ask("fetch_balance")))
 
     async def positions(self, mode: PositionMode) -> Held:
         """Return the open positions."""

@@ -1,6 +1,6 @@
 """Where ccxt's unified shapes do not say the same for every venue: what is mended before a message is taken in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -14,12 +14,21 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     `streamed_fees_are_negative`: a fee of a trade on the stream has the venue's sign, in which a charge is negative.
     `names`: field of an order's message that bears its client order id where ccxt leaves that out.
+    `wallet` gives, out of the venue's answer for balances, token → what is owned without profit that is not taken: that
+    moves with the price, and would be told as a change of balance each time.
     `ends`: field of a canceled order's message → the values by which the user canceled; by any other the venue did.
     """
 
     streamed_fees_are_negative: bool = False
     names: str = ""
+    wallet: Callable[[Any], Mapping[str, object]] | None = None
     ends: Mapping[str, frozenset[str]] = {}
+
+    def balances(self, raw: Raw) -> Raw:
+        """Return balances with what is owned as their totals."""
+        if self.wallet is None:
+            return raw
+        return {**raw, "total": {**(raw.get("total") or {}), **self.wallet(raw["info"])}}
 
     def trade(self, raw: Raw) -> Raw:
         """Return a trade of the stream with its fees as answers have them: a charge is positive."""
@@ -64,12 +73,21 @@ def _negated(fee: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return {**fee, "cost": cost[1:] if cost.startswith("-") else f"-{cost}"}
 
 
+def _binance_wallet(info: Any) -> Mapping[str, object]:  # noqa: ANN401 - the venue's own form
+    return {asset["asset"]: asset["walletBalance"] for asset in info["assets"]}
+
+
+def _okx_wallet(info: Any) -> Mapping[str, object]:  # noqa: ANN401
+    return {detail["ccy"]: detail["cashBal"] for account in info["data"] for detail in account["details"]}
+
+
 _READINGS = {
     # On the stream ccxt 4.5.90 reads `order_userref` alone (Kraken WebSocket v2, "Executions", 2026-03).
     "kraken": Reading(names="cl_ord_id"),
     # `fillFee` is negative for a charge, and ccxt 4.5.90 gives it as it is on the stream alone. `cancelSource` is 1
     # where the user canceled (OKX API v5, "Order channel", 2026-03).
-    "okx": Reading(streamed_fees_are_negative=True, ends={"cancelSource": frozenset({"", "1"})}),
+    "okx": Reading(streamed_fees_are_negative=True, wallet=_okx_wallet, ends={"cancelSource": frozenset({"", "1"})}),
+    "binanceusdm": Reading(wallet=_binance_wallet),
 }
 _PLAIN = Reading()
 

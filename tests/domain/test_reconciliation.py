@@ -122,7 +122,7 @@ def test_an_order_of_somebody_else_is_nothing_that_we_knew() -> None:
     }
 
 
-def test_tokens_that_differ_are_told_before_and_after() -> None:
+def test_tokens_of_which_there_is_more_or_less_are_told_before_and_after() -> None:
     before = [Balance(token=token, units=Decimal(10), available=Decimal(10)) for token in ("USDT", "BTC", "GONE")]
     holdings = [
         Holding(token="USDT", units=Decimal(10), available=Decimal("7.50")),
@@ -131,12 +131,6 @@ def test_tokens_that_differ_are_told_before_and_after() -> None:
         Holding(token="NONE", units=Decimal(0), available=Decimal(0)),
     ]
     assert reconciliation.of_balances(before, holdings) == [
-        Difference(
-            kind=Kind.BALANCE,
-            subject="USDT",
-            ours={"units": "10", "available": "10"},
-            venue={"units": "10", "available": "7.5"},
-        ),
         Difference(
             kind=Kind.BALANCE,
             subject="GONE",

@@ -15,7 +15,7 @@ from domain.orders import OrderFilled, OrderObserved, OrderPlaced, stream_of
 from domain.orders import Status as Ours
 from domain.portfolio import BalancesObserved
 from domain.positions import FundingPaid, PositionObserved
-from domain.values import ZERO, split_pair
+from domain.values import ZERO
 from tests.faults.ledger import Ledger
 from tests.venues import ledger as venue_ledger
 from tests.venues.ledger import Market, Status
@@ -180,13 +180,8 @@ def _accounts(log: Ledger, books: Books, places: Collection[tuple[str, str]]) ->
 
 
 def _balances(books: Books, account: str, market: Market) -> dict[str, tuple[Decimal, Decimal]]:
-    """Return token → units and available. On futures the units are those of the margin, profit not taken included."""
-    found = {h.token: (h.units, h.available) for h in books.holdings[account][market]}
-    for position in books.positions[account] if market is Market.SWAP else ():
-        token = split_pair(position.trading_pair)[1]
-        units, available = found[token]
-        found[token] = units + position.unrealized_pnl, available
-    return found
+    """Return token → units and available; profit that is not taken counts nowhere."""
+    return {h.token: (h.units, h.available) for h in books.holdings[account][market]}
 
 
 def _positions(log: Ledger, books: Books, account: str, theirs: str) -> Iterator[str]:
