@@ -7,12 +7,22 @@ from collections.abc import Iterator
 from itertools import product
 
 from litestar import Controller
-from litestar.handlers import HTTPRouteHandler
+from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 
 from tests.layout.sources import ROOT, files, module_of
 
 # The areas whose routes are all served.
-SERVED = ("accounts", "connectors", "market_data", "order_books", "orders", "portfolio", "positions", "rates")
+SERVED = (
+    "accounts",
+    "connectors",
+    "market_data",
+    "order_books",
+    "orders",
+    "portfolio",
+    "positions",
+    "rates",
+    "sockets",
+)
 
 
 def routes(side: str) -> Iterator[tuple[str, str]]:
@@ -23,9 +33,10 @@ def routes(side: str) -> Iterator[tuple[str, str]]:
             if not issubclass(controller, Controller) or controller.__module__ != module.__name__:
                 continue
             for _, handler in inspect.getmembers(controller):
-                if isinstance(handler, HTTPRouteHandler):
+                if isinstance(handler, HTTPRouteHandler | WebsocketRouteHandler):
                     paths = [plain(f"{vars(controller)['path']}/{path}") for path in handler.paths]
-                    yield from product(map(str, handler.http_methods), paths)
+                    methods = handler.http_methods if isinstance(handler, HTTPRouteHandler) else ["WEBSOCKET"]
+                    yield from product(map(str, methods), paths)
 
 
 def plain(path: str) -> str:
