@@ -121,8 +121,9 @@ def urls(address: str) -> dict[str, object]:
     return {"api": {"public": rest, "private": rest, "v1": rest, "ws": {"spot": sockets}}}
 
 
-async def _serve(wanted: Wanted) -> None:
-    books = Books(wanted)
+@asynccontextmanager
+async def listening(books: Books) -> AsyncIterator[str]:
+    """Run the venue in this process; gives its address."""
 
     async def info(_: web.Request) -> web.Response:
         return web.Response(body=books.info(), content_type="application/json")
@@ -147,9 +148,16 @@ async def _serve(wanted: Wanted) -> None:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    print(f"127.0.0.1:{runner.addresses[0][1]}", flush=True)
-    await asyncio.to_thread(sys.stdin.read)  # until whoever started it is done
-    await runner.cleanup()
+    try:
+        yield f"127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def _serve(wanted: Wanted) -> None:
+    async with listening(Books(wanted)) as address:
+        print(address, flush=True)
+        await asyncio.to_thread(sys.stdin.read)  # until whoever started it is done
 
 
 @asynccontextmanager
