@@ -1,12 +1,14 @@
 """Orders placed at a steady rate: how long until all views show what was acknowledged, and what keeping them costs.
 
 Each order is two appends: that it was placed, and the venue's report that it was accepted and filled, with the new
-balances. The same load runs without the views first; the difference is what they take of the process.
+balances. The same load runs without the views first; the difference is what they take of the process. A last time it
+runs with a client of the live log, on a socket of its own.
 """
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from itertools import chain
 from statistics import quantiles
@@ -15,18 +17,25 @@ from uuid import uuid4
 
 import uvloop
 
+from adapters.asgi import build
 from adapters.event_store import PostgresLog
 from adapters.garbage import collect_rarely
+from adapters.http.callers import Committed
 from adapters.logging import configure
+from adapters.settings import Settings
 from commands.ports import Write
 from domain.events import Event, Origin
 from domain.orders import OrderPlaced
+from projections.pool import Pool
 from projections.replay import rebuild
 from projections.runner import Progress, Projector
 from projections.views import VIEWS
+from read_api.audit.feed import AuditFeed, Following
+from read_api.settle import Reads
 from tests.bench.database import fresh_database
 from tests.bench.history import balances, connected, orders, write
 from tests.bench.table import Row, show
+from tests.listening import KNOWN, listened
 
 ORDERS_BEFORE = 20_000
 PER_SECOND = 200
@@ -44,6 +53,7 @@ class Traffic:
         self._balances = asyncio.Lock()
         self._version = 0
         self.visible: list[float] = []
+        self.acknowledged: dict[int, float] = {}
 
     async def run(self) -> float:
         """Place all orders; return the milliseconds of processor time that each took of this process."""
@@ -75,11 +85,55 @@ class Traffic:
     async def _append(self, *writes: Write) -> None:
         origin = Origin(correlation_id=uuid4(), command_id=uuid4(), actor="admin")
         position = (await self._log.append(writes, origin)).position
+        acknowledged = self.acknowledged[position] = perf_counter()
         if self._progress is not None:
-            acknowledged = perf_counter()
             if await self._progress.reached(position, self._progress.views, 10):
                 raise TimeoutError(f"The views have not reached position {position}: {self._progress.failures}")
             self.visible.append((perf_counter() - acknowledged) * 1000)
+
+
+class Listener:
+    """A client of the live log; `heard` is when each position came."""
+
+    def __init__(self) -> None:
+        """Begin with nothing heard."""
+        self.heard: dict[int, float] = {}
+
+    async def read(self, reader: asyncio.StreamReader) -> None:
+        """Read for ever."""
+        async for line in reader:
+            if line.startswith(b"id: "):
+                self.heard[int(line.removeprefix(b"id: "))] = perf_counter()
+
+    async def until(self, position: int) -> None:
+        """Wait until a position has come."""
+        async with asyncio.timeout(10):
+            while position not in self.heard:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def listening(url: str, log: PostgresLog, progress: Progress) -> AsyncIterator[Listener]:
+    """Serve the live log over HTTP, and listen to it."""
+    async with Pool.open(url) as pool:
+        stopping = asyncio.Event()
+        dependencies = {
+            "reads": Reads(pool, progress, Committed()),
+            "following": Following(tail=log, stopping=stopping),
+        }
+        app = build([AuditFeed], [], dependencies, Settings.from_environment({}))
+        async with listened(app) as address:
+            host, _, port = address.partition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            authorization = f"Authorization: {KNOWN['Authorization']}"
+            writer.write(f"GET /audit/feed HTTP/1.1\r\nHost: bench\r\n{authorization}\r\n\r\n".encode())
+            listener = Listener()
+            reading = asyncio.create_task(listener.read(reader))
+            await listener.until(await log.position())
+            yield listener
+            stopping.set()
+            writer.close()
+            await asyncio.wait([reading])
 
 
 def _facts(order_id: str) -> list[Event]:
@@ -106,14 +160,20 @@ async def main() -> bool:
             raise TimeoutError("The views have not caught up with the log")
         traffic = Traffic(log, progress)
         with_views = await traffic.run()
+        async with listening(url, log, progress) as listener:
+            followed = Traffic(log, None)
+            await followed.run()
+            await listener.until(max(followed.acknowledged))
         projecting.cancel()
         await asyncio.wait([projecting])
     percentiles = quantiles(traffic.visible, n=100)
+    told = [max(0.0, listener.heard[at] - since) * 1000 for at, since in followed.acknowledged.items()]
     return show(
         f"From acknowledged to visible in all views, at {PER_SECOND} orders a second",
         [
             Row(name="half within", figure=percentiles[49], unit="ms"),
             Row(name="99 % within", figure=percentiles[98], unit="ms"),
+            Row(name="heard in the live log, 99 % within", figure=quantiles(told, n=100)[98], unit="ms"),
             Row(name="processor time of this process, an order, without views", figure=without, unit="ms"),
             Row(name="what keeping the views adds", figure=with_views - without, unit="ms"),
         ],
