@@ -120,7 +120,7 @@ async def web(
 ) -> AsyncIterator[None]:
     """Serve an application on a socket; at the end, requests under way are let finish, and WebSockets are closed.
 
-    WebSockets are not compressed: a compressor for each client is several times the memory of all else that it needs.
+    WebSockets are not compressed: a compressor for each client takes more memory than all else that it needs.
     """
     config = uvicorn.Config(
         app,

@@ -217,3 +217,16 @@ async def test_a_client_hears_that_the_server_is_there():
     async with serving(msgspec.structs.replace(TERMS, heartbeat_seconds=0.01)) as world, world.listener() as client:
         assert (await client.hear()).keys() == {"type", "timestamp"}
         assert (await client.hear())["type"] == "heartbeat"
+
+
+async def test_what_nobody_foresaw_is_written_down_and_ends_its_conversation_alone(world, capsys):
+    async with world.listener() as other, world.listener() as client:
+        world.candles.broken = True
+        await client.say(**CANDLES)
+        closed = await client.socket.receive(timeout=20)
+        assert (closed.data, closed.extra) == (4500, "Internal Server Error")
+        assert (await other.ask(action="ping"))["type"] == "pong"
+    written = capsys.readouterr().out
+    assert "socket_failed" in written
+    assert "/ws/market-data" in written
+    assert "nobody foresaw this" in written
