@@ -364,3 +364,11 @@ def test_orders_that_are_through_are_known_for_as_long_as_they_are_asked_about(m
     tracking.take_trade(trade("t1", order="1"), settled=True)
     tracking.take_trade(trade("t5", order="5"), settled=True)
     assert list(tracking.orphans) == ["1"]
+
+
+def test_what_is_owned_on_perpetuals_is_without_profit_that_is_not_taken():
+    raw = {"total": {"USDT": "110", "BTC": "1"}, "info": {"assets": [{"asset": "USDT", "walletBalance": "100"}]}}
+    assert reading("binanceusdm").balances(raw)["total"] == {"USDT": "100", "BTC": "1"}
+    raw = {"total": {"USDT": "110"}, "info": {"data": [{"details": [{"ccy": "USDT", "cashBal": "100"}]}]}}
+    assert reading("okx").balances(raw)["total"] == {"USDT": "100"}
+    assert reading("binance").balances(raw) is raw
