@@ -92,6 +92,7 @@ class Bus:
             logger.info(
                 "command_refused",
                 command=type(command).__name__,
+                **_concerned(command),
                 why=type(refusal).__name__,
                 ms=self._ms_since(began),
                 correlation_id=str(origin.correlation_id),
@@ -100,6 +101,7 @@ class Bus:
         logger.info(
             "command_done",
             command=type(command).__name__,
+            **_concerned(command, outcome.result),
             position=outcome.position,
             repeated=outcome.repeated,
             ms=self._ms_since(began),
@@ -113,6 +115,18 @@ class Bus:
 
     def _ms_since(self, began: datetime) -> float:
         return round((self.ports.clock() - began).total_seconds() * 1000, 2)
+
+
+def _concerned(*things: object) -> dict[str, str]:
+    """Return whom a command and its result are about, as far as they say, for the log line."""
+    found: dict[str, str] = {}
+    for thing in things:
+        told = getattr(thing, "report", thing)
+        for name in ("account", "connector", "client_order_id", "order_id"):
+            value = getattr(told, name, None)
+            if isinstance(value, str):
+                found[name] = value
+    return found
 
 
 def _again(answer: bytes | None, position: int, result_type: ResultType) -> Outcome:
