@@ -231,7 +231,7 @@ async def test_a_server_stops_in_seconds_however_many_listen(servers):
             pass
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
         await stopping
-        assert asyncio.get_running_loop().time() - began < 6
+        assert asyncio.get_running_loop().time() - began < 15
         assert server.process is not None
         assert server.process.returncode == 0
         await silent.close()

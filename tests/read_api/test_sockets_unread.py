@@ -123,7 +123,7 @@ async def test_one_who_answers_pings_stays():
 
 
 @pytest.mark.parametrize("reads", [True, False])
-async def test_a_server_that_stops_says_goodbye_and_waits_for_nobody(reads):
+async def test_a_server_that_stops_says_goodbye_and_waits_for_nobody(reads, caplog):
     async with AsyncExitStack() as stack:
         async with serving() as world:
             client = await stack.enter_async_context(rude(world.address))
@@ -132,7 +132,6 @@ async def test_a_server_that_stops_says_goodbye_and_waits_for_nobody(reads):
                 await world.readers(1)
             else:
                 await left_unread(world, client)
-            began = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - began < 4
+        assert "graceful shutdown exceeded" not in caplog.text
         if reads:
             assert await client.closed_with() == 1012
