@@ -23,8 +23,8 @@ _PING_SECONDS = 20.0
 _PONG_SECONDS = 60.0
 """A client of a WebSocket is asked so often whether it is there, and is let go when it does not answer for so long."""
 
-_LAST_WORDS_SECONDS = 1.0
-"""When the server stops, a WebSocket's client has so long to read what was sent to it."""
+_LAST_WORDS_SECONDS = 2.0
+"""When its connection ends, a WebSocket's client has so long to read what was sent to it."""
 
 _JOIN_BYTES = 64 * 1024
 """What is longer than this is not held back until its turn of the loop is over."""
@@ -74,12 +74,36 @@ class _Protocol(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", _Joining(transport, self.loop)))
 
 
+class _Leaving:
+    """A transport that is closed within seconds, whether or not its client reads what is left."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._left = False
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all else is the transport's own
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        """Close when all is read, at last when there was time enough for that."""
+        self._transport.close()
+        if not self._left:
+            self._left = True
+            self._loop.call_later(_LAST_WORDS_SECONDS, self._transport.abort)
+
+
 class _WebSocket(WebSocketsSansIOProtocol):
     """A WebSocket whose client may stop to read: what waits for it stays small, and it is let go in the end.
 
     Sending waits while more than the transport's bound is unread. What uvicorn writes of its own accord, answers to
-    pings and goodbyes, would not wait.
+    pings and goodbyes, would not wait, and a connection that it closes would wait for ever.
     """
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        leaving = _Leaving(cast("asyncio.Transport", transport), self.loop)
+        super().connection_made(cast("asyncio.Transport", leaving))
 
     def handle_ping(self) -> None:
         """Answer a ping, or drop it where answers are not read."""
@@ -87,16 +111,6 @@ class _WebSocket(WebSocketsSansIOProtocol):
             super().handle_ping()
         else:
             self.conn.data_to_send()
-
-    def keepalive_timeout(self) -> None:
-        """Let a client go that is not there any more, without waiting until it has read."""
-        super().keepalive_timeout()
-        self.transport.abort()
-
-    def shutdown(self) -> None:
-        """Say goodbye; wait a little until it is read."""
-        super().shutdown()
-        self.loop.call_later(_LAST_WORDS_SECONDS, self.transport.abort)
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 - as in uvicorn
         """Send when the client reads. Raises `ClientDisconnected` where nobody can read any more."""

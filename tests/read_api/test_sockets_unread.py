@@ -11,7 +11,7 @@ import pytest
 from adapters.uvicorn import MESSAGE_BYTES, _WebSocket
 from domain.order_books import Book
 from tests.fakes.feeds import book
-from tests.listening import PING, TEXT, frame, rude, wish
+from tests.listening import CLOSE, PING, TEXT, frame, rude, wish
 from tests.read_api.sockets import BOOK, serving
 
 BOUND = 64 * 1024 + 32 * 1024
@@ -107,11 +107,37 @@ async def test_one_who_only_asks_and_never_reads_the_answers_costs_no_more():
         assert 0 < end.transport.get_write_buffer_size() <= BOUND
 
 
-async def test_one_who_is_not_there_any_more_is_let_go_even_if_it_left_things_unread():
+@pytest.mark.parametrize("reads", [False, True])
+async def test_one_who_is_not_there_any_more_is_let_go_even_if_it_left_things_unread(capsys, reads):
     async with serving(ping_seconds=0.02, pong_seconds=1) as world, rude(world.address) as silent:
         end = await left_unread(world, silent)
+        if reads:  # in the last moment: what was waited for can be sent, and must not be
+            async with asyncio.timeout(20):
+                while not end.close_sent:
+                    await asyncio.sleep(0.01)
+            while await silent.reader.read(65536):
+                pass
         await world.readers(0)
         assert end.disconnected
+    assert "socket_failed" not in capsys.readouterr().out
+
+
+GOODBYES = {"garbage": b"garbage", "goodbye": frame(CLOSE, (1000).to_bytes(2, "big"))}
+
+
+@pytest.mark.parametrize("reads", [False, True])
+@pytest.mark.parametrize("said", GOODBYES)
+async def test_one_who_leaves_things_unread_is_gone_soon_and_nothing_fails_for_it(world, capsys, said, reads):
+    async with rude(world.address) as silent:
+        end = await left_unread(world, silent)
+        silent.send(GOODBYES[said])
+        while reads and await silent.reader.read(65536):
+            pass
+        async with asyncio.timeout(20):
+            while not end.disconnected:
+                await asyncio.sleep(0.01)
+        await world.readers(0)
+    assert "socket_failed" not in capsys.readouterr().out
 
 
 async def test_one_who_answers_pings_stays():
