@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from adapters.candles.store import CandleStore
+from adapters.questions import Questions
 from commands.ports import Clock
 from domain.candles import (
     MOST_NEWEST,
@@ -86,7 +87,7 @@ class _Newest:
     """The end of a series: who asks for it, and the candles that may still change."""
 
     def __init__(self) -> None:
-        self.turn = asyncio.Lock()
+        self.questions = Questions()
         self.readers = 0
         self.candles: Sequence[Candle] = ()
         self.start = 0  # the slot from which on these are all
@@ -151,8 +152,8 @@ class CandleHistory:
         edge = max(wanted[0], min(wanted[1], settled(of, now)))
         closed = (wanted[0], edge)
         with self._end_of(series) as newest:
-            await self._complete(venue, series, newest.turn, closed, now)
-            kept = await self._kept(venue, series, newest.turn, closed, now)
+            await self._complete(venue, series, newest.questions, closed, now)
+            kept = await self._kept(venue, series, newest.questions, closed, now)
             if edge >= wanted[1]:
                 return kept
             return _followed(kept, await self._open(venue, series, newest, (edge, wanted[1])))
@@ -170,7 +171,9 @@ class CandleHistory:
             for one in islice(idle, max(len(self._newest) - REMEMBERED, 0)):
                 del self._newest[one]
 
-    async def _complete(self, venue: CandleVenue, series: Series, turn: asyncio.Lock, wanted: Span, now: float) -> None:
+    async def _complete(
+        self, venue: CandleVenue, series: Series, questions: Questions, wanted: Span, now: float
+    ) -> None:
         """Ask for what was never asked of a closed span.
 
         Page by page, so that who wants little need not wait for who wants much. Raises `Unavailable` when it takes too
@@ -179,33 +182,36 @@ class CandleHistory:
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE_SECONDS
         while True:
-            async with turn:
+            async with questions.turn():
                 left = unknown(await asyncio.to_thread(self._store.known, series), wanted)
                 if not left:
                     return
                 missing = sum(end - start for start, end in left)
                 check_count(missing, f"{series.interval.name} candles that {venue.kept_as} has to make", venue.most)
-                if loop.time() > until:
-                    raise Unavailable(
-                        f"{missing} of {wanted[1] - wanted[0]} {series.interval.name} candles of {series.trading_pair}"
-                        f" did not come from {series.connector} within {PATIENCE_SECONDS:g} s. The others are kept:"
-                        " ask again for the rest"
-                    )
-                await self._ask(venue, series, left[0], now)
+                if loop.time() <= until:
+                    await self._ask(venue, series, left[0], now)
+                    continue
+            raise Unavailable(
+                f"{missing} of {wanted[1] - wanted[0]} {series.interval.name} candles of {series.trading_pair}"
+                f" did not come from {series.connector} within {PATIENCE_SECONDS:g} s. The others are kept:"
+                " ask again for the rest"
+            )
 
-    async def _kept(self, venue: CandleVenue, series: Series, turn: asyncio.Lock, wanted: Span, now: float) -> Columns:
+    async def _kept(
+        self, venue: CandleVenue, series: Series, questions: Questions, wanted: Span, now: float
+    ) -> Columns:
         """Return the candles of a closed span, after asking again for some of the holes in it that are due."""
         for _ in range(PAGES_FOR_HOLES):
-            async with turn:
-                kept, again = await asyncio.to_thread(self._look, series, wanted, int(now))
-                if not again:
-                    return kept
-                try:
+            try:
+                async with questions.turn():
+                    kept, again = await asyncio.to_thread(self._look, series, wanted, int(now))
+                    if not again:
+                        return kept
                     await self._ask(venue, series, again[0], now)
-                except Unavailable as reason:
-                    # What the venue said before still stands.
-                    logger.warning("holes_not_asked", connector=series.connector, why=reason.message)
-                    return kept
+            except Unavailable as reason:
+                # What the venue said before still stands.
+                logger.warning("holes_not_asked", connector=series.connector, why=reason.message)
+                break
         return await asyncio.to_thread(self._store.read, series, wanted)
 
     def _look(self, series: Series, wanted: Span, now: int) -> tuple[Columns, list[Span]]:
@@ -227,7 +233,7 @@ class CandleHistory:
 
     async def _open(self, venue: CandleVenue, series: Series, newest: _Newest, span: Span) -> Sequence[Candle]:
         """Return the candles that may still change, asked for now or within the last second."""
-        async with newest.turn:
+        async with newest.questions.turn():
             now = self._clock().timestamp()
             if newest.start > span[0] or not 0 <= now - newest.heard_at < FRESH_SECONDS:
                 await venue.begin(series.trading_pair, series.interval)

@@ -4,7 +4,6 @@ ccxt gives six columns of a candle. The four others that the wire contract has a
 where it has them; elsewhere they are 0, as in the reference.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ import structlog
 
 from adapters.exchanges.market_feed import PublicMarkets
 from adapters.exchanges.names import Connector
+from adapters.questions import Questions
 from domain.candles import INTERVALS, MOST_CANDLES, Candle, Interval
 from domain.errors import Invalid
 
@@ -95,7 +95,7 @@ class VenueCandles:
         self._connector = connector
         self._open = open_venue
         self._opened: tuple[CandleClient, PublicMarkets] | None = None
-        self._turn = asyncio.Lock()
+        self._questions = Questions()
         self.kept_as = connector.name
 
     async def begin(self, trading_pair: str, of: Interval) -> None:
@@ -125,13 +125,13 @@ class VenueCandles:
 
     async def close(self) -> None:
         """Close the connections."""
-        async with self._turn:
+        async with self._questions.turn(anyway=True):
             opened, self._opened = self._opened, None
             if opened is not None:
                 await opened[0].close()
 
     async def _client(self) -> tuple[CandleClient, PublicMarkets]:
-        async with self._turn:
+        async with self._questions.turn():
             if self._opened is None:
                 client, markets = await self._open()
                 self.page = _page(self._connector, client.exchange)

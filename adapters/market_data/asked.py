@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from adapters.questions import Questions
 from commands.ports import Clock
 from domain.market_data import Shown, Ticker
 
@@ -19,13 +20,13 @@ class Asked(Generic[Answer]):
         """Begin with no answer."""
         self._ask = ask
         self._clock = clock
-        self._turn = asyncio.Lock()
+        self._questions = Questions()
         self._known: tuple[Answer, Moment] | None = None
 
     async def get(self, max_age_seconds: float) -> Shown[Answer]:
         """Return an answer that is not older. Raises what asking does."""
         began = _now()
-        async with self._turn:
+        async with self._questions.turn():
             if self._known is None or self._known[1][1] < min(began, _now() - max_age_seconds):
                 answer = await self._ask()
                 self._known = answer, (self._clock(), _now())
@@ -39,14 +40,14 @@ class AskedTickers:
         """Begin with none."""
         self._ask = ask
         self._clock = clock
-        self._turn = asyncio.Lock()
+        self._questions = Questions()
         self._all: tuple[Mapping[str, Ticker], Moment] | None = None
         self._some: dict[str, tuple[Ticker | None, Moment]] = {}
 
     async def get(self, trading_pairs: Collection[str] | None, max_age_seconds: float) -> Shown[Mapping[str, Ticker]]:
         """Return tickers that are not older, all or those of some pairs; one that has none is left out."""
         began = _now()
-        async with self._turn:
+        async with self._questions.turn():
             since = min(began, _now() - max_age_seconds)
             if trading_pairs is None:
                 if self._all is None or self._all[1][1] < since:

@@ -28,6 +28,7 @@ from adapters.exchanges.market_feed import PublicClient, PublicMarkets
 from adapters.exchanges.names import Connector
 from adapters.market_data.sources import Patience, View
 from adapters.market_data.streams import stream_of
+from adapters.questions import Questions
 from commands.ports import Clock
 from domain.errors import Invalid, NotFound, Unavailable
 from domain.market_data import FundingTerms, MarketTrade, Ticker
@@ -61,7 +62,7 @@ class CcxtSource:
         self._patience = patience
         self._opened: tuple[PublicClient, PublicMarkets] | None = None
         self._opened_time = 0.0
-        self._turn = asyncio.Lock()
+        self._questions = Questions()
 
     async def check(self, trading_pair: str) -> None:
         """Raise `NotFound` for a pair that is not traded there."""
@@ -139,14 +140,14 @@ class CcxtSource:
 
     async def close(self) -> None:
         """Close every connection; the next question opens them again."""
-        async with self._turn:
+        async with self._questions.turn(anyway=True):
             opened, self._opened = self._opened, None
             if opened is not None:
                 await opened[0].close()
 
     async def _venue(self, *, anew: bool = False) -> tuple[PublicClient, PublicMarkets]:
         """Return the venue's public side; `anew` with its markets as they are now, its streams going on."""
-        async with self._turn:
+        async with self._questions.turn():
             client = None if self._opened is None else self._opened[0]
             if client is None or anew:
                 self._opened = await self._open(client)
@@ -265,7 +266,7 @@ def _book(raw: Mapping[str, Any], size: Decimal) -> Book:
         if bids[0] and asks[0] and bids[0][0] >= asks[0][0]:
             raise Unavailable(f"its best bid {bids[0][0]} is not below its best ask {asks[0][0]}")
         return Book(bids=_Levels(*bids, size), asks=_Levels(*asks, size))
-    except (IndexError, KeyError, TypeError, ValueError) as e:
+    except (IndexError, KeyError, OverflowError, TypeError, ValueError) as e:
         raise Unavailable("its order book cannot be read") from e
     except Invalid as e:
         raise Unavailable(f"its order book cannot be: {e.message}") from e

@@ -93,7 +93,9 @@ class Feed(Generic[News]):
         self._making = _Making()
         self._is_lost = False
         self._changed = asyncio.Event()
-        self._task = spawn(self._run(None))
+        self._unreadable_in_row = 0
+        self._leaving: set[asyncio.Task[None]] = set()  # were begun before, and may still unsubscribe
+        self._task = spawn(self._run())
 
     def ask(self) -> None:
         """Note that somebody is interested."""
@@ -112,19 +114,20 @@ class Feed(Generic[News]):
         self._is_lost, self.why = True, why
         self._wake()
 
-    def begin_again(self, why: str) -> None:
-        """Subscribe anew, when the last subscription has been left."""
-        self._task.cancel()
+    def begin_again(self, why: str, after_seconds: float = 0.0) -> None:
+        """Subscribe anew after a while, when all earlier subscriptions have been left."""
+        self._leave()
         self.lose(why)
         self._failures += 1
-        self._task = self._spawn(self._run(self._task))
+        self._task = self._spawn(self._run(after_seconds))
 
     async def end(self, why: str) -> None:
         """Leave the subscription, and tell the readers that nothing comes any more."""
         self.ended, self.why = True, why
         self._wake()
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        self._leave()
+        if self._leaving:
+            await asyncio.wait(self._leaving)
 
     @property
     def age_seconds(self) -> float:
@@ -196,10 +199,15 @@ class Feed(Generic[News]):
         waiting, self._changed = self._changed, asyncio.Event()
         waiting.set()
 
-    async def _run(self, before: asyncio.Task[None] | None) -> None:
+    def _leave(self) -> None:
+        self._task.cancel()
+        self._leaving = {task for task in (*self._leaving, self._task) if not task.done()}
+
+    async def _run(self, after_seconds: float = 0.0) -> None:
         """Listen until canceled; after a failure wait, longer each time unless it had gone well for long."""
-        if before is not None:
-            await asyncio.wait([before])
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+        await asyncio.sleep(after_seconds)
         wait = self._patience.retry
         while True:
             began = _now()
@@ -250,8 +258,9 @@ class BookFeed(Feed[View]):
                     book = view()
             except Unavailable as reason:
                 self._unreadable += 1
-                self.begin_again(reason.message)
+                self.begin_again(reason.message, self._pause())
             else:
+                self._unreadable_in_row = 0
                 self._book = Shown(value=book, heard_at=self._heard_at, age_seconds=0.0)
                 self._shown_time = self._heard_time
         if self._book is None:
@@ -279,6 +288,12 @@ class BookFeed(Feed[View]):
             pass  # what is known of it is said below
         age = f"has not come within {wait_seconds:g} s" if shown is None else f"is stale: {self._age()} old"
         raise Unavailable(f"The {self.name} {age}: {self.why}")
+
+    def _pause(self) -> float:
+        """Return how long to wait before the venue is asked for a book that can be read: longer each time."""
+        pause = self._patience.retry * (1 << min(self._unreadable_in_row, 16))
+        self._unreadable_in_row += 1
+        return min(pause, self._patience.longest_retry)
 
     def _age(self) -> str:
         return f"{_now() - self._shown_time:.1f} s"

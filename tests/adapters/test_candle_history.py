@@ -217,6 +217,25 @@ async def test_a_venue_that_is_away_is_unavailable_and_what_is_known_is_shown(st
         await stage.between(FIRST, FIRST + 5)
 
 
+async def test_who_waits_for_a_venue_that_does_not_answer_fails_with_the_first(stage):
+    asked = []
+    late = asyncio.Event()
+
+    async def silent(*_):
+        asked.append(1)
+        await late.wait()
+        raise Unavailable("holed did not answer fetch_ohlcv: no answer within 10 s")
+
+    stage.venue.candles = silent
+    asking = [asyncio.create_task(stage.between(FIRST, FIRST + 4)) for _ in range(5)]
+    while not asked:
+        await asyncio.sleep(0)
+    late.set()
+    told = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(one) for one in told] == [Unavailable] * 5
+    assert len(asked) == 1
+
+
 async def test_what_is_known_needs_no_venue(stage):
     stage.venue.fill(*range(FIRST, FIRST + 5))
     await stage.between(FIRST, FIRST + 9)

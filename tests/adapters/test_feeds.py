@@ -247,6 +247,52 @@ async def test_a_question_is_asked_once_for_all_who_ask_it_and_again_when_it_is_
             await feeds.tickers("binance", ["NOPE-USDT"])
 
 
+async def test_who_waits_for_a_question_that_fails_fails_with_it(source):
+    async with running_feeds(lambda _: source) as feeds:
+        source.answering.clear()
+        source.reachable = True
+        asking = [asyncio.create_task(feeds.tickers("binance", [PAIR])) for _ in range(5)]
+        await until(lambda: source.asked)
+        source.reachable = False
+        source.answering.set()
+        told = await asyncio.gather(*asking, return_exceptions=True)
+        assert {str(one) for one in told} == {"the venue does not answer"}
+        assert source.asked == [[PAIR]]
+        source.reachable = True
+        assert set((await feeds.tickers("binance", [PAIR])).value) == {PAIR}
+
+
+async def test_a_venue_that_tells_no_book_again_and_again_is_asked_less_and_less(source):
+    def unreadable():
+        source.say(PAIR, unreadable)
+        raise Unavailable("its order book cannot be read")
+
+    slow = msgspec.structs.replace(QUICK, first=0.3, retry=0.05, longest_retry=10)
+    async with running_feeds(lambda _: source, patience=slow) as feeds:
+        source.say(PAIR, unreadable)
+        with pytest.raises(Unavailable, match="cannot be read"):
+            await feeds.book("binance", PAIR)
+        assert source.begun[KEY] <= 4  # at once, then 0.05 s, 0.1 s and 0.2 s after that
+
+
+async def test_two_restarts_in_a_row_leave_the_first_subscription_before_they_begin(source):
+    async with running_feeds(lambda _: source) as feeds:
+        source.say(PAIR, book(99, 101))
+        await feeds.book("binance", PAIR)
+        left = source.leaving = asyncio.Event()
+        await feeds.restart("binance")
+        await asyncio.sleep(0)
+        await feeds.restart("binance")
+        await feeds.restart("binance")
+        source.say(PAIR, book(98, 102))
+        while source.begun == {KEY: 1} and not left.is_set():
+            await until(lambda: source.is_leaving)
+            assert source.subscribed == {KEY: 1}
+            left.set()
+        assert (await feeds.book("binance", PAIR)).value == book(98, 102)
+        assert source.most == 1
+
+
 async def test_funding_is_a_perpetual_s(source):
     async with running_feeds(lambda _: source) as feeds:
         assert (await feeds.funding("binance_perpetual", PAIR)).value.rate == Decimal("0.0001")

@@ -42,6 +42,9 @@ class ToldSource:
         self.begun: dict[tuple[str, str], int] = {}
         self.asked: list[object] = []
         self.closed = 0
+        self.leaving: asyncio.Event | None = None  # to leave a stream takes until this is set
+        self.is_leaving = False
+        self.most = 0  # subscriptions to one stream at once
         self.price = Decimal(100)
         self.answering = asyncio.Event()
         self.answering.set()
@@ -84,6 +87,7 @@ class ToldSource:
         key = kind, trading_pair
         self.subscribed[key] = self.subscribed.get(key, 0) + 1
         self.begun[key] = self.begun.get(key, 0) + 1
+        self.most = max(self.most, self.subscribed[key])
         try:
             while True:
                 said = await self._stream(kind, trading_pair).get()
@@ -91,6 +95,9 @@ class ToldSource:
                     raise said
                 yield said
         finally:
+            self.is_leaving = True
+            if self.leaving is not None:
+                await self.leaving.wait()
             self.subscribed[key] -= 1
 
     def _stream(self, kind: str, trading_pair: str) -> asyncio.Queue[Any]:
