@@ -215,13 +215,27 @@ class Newest:
         self._turn = asyncio.Lock()
         self._known: tuple[list[CandleItem], msgspec.Raw] | None = None
         self._asked_time = 0.0
+        self._failed_time = float("-inf")
+        self._why = ""
 
     async def __call__(self) -> tuple[list[CandleItem], msgspec.Raw]:
-        """Return the candles, and their JSON. Raises as `Candles.latest`."""
+        """Return the candles, and their JSON. Raises as `Candles.latest`.
+
+        Who waits while the venue is asked in vain does not ask it again: else the last of many would wait for all.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         async with self._turn:
-            now = asyncio.get_running_loop().time()
+            if self._failed_time > began:
+                raise Unavailable(self._why)
+            now = loop.time()
             if self._known is None or now - self._asked_time >= self._shared_seconds:
-                items = list(on_the_wire(await self._candles.latest(*self._series, self._count)))
+                try:
+                    newest = await self._candles.latest(*self._series, self._count)
+                except Unavailable as reason:
+                    self._failed_time, self._why = loop.time(), reason.message
+                    raise
+                items = list(on_the_wire(newest))
                 self._known = items, msgspec.Raw(encode(items))
                 self._asked_time = now
             return self._known

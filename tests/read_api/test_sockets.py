@@ -1,5 +1,6 @@
 """Conversations over WebSockets: what is asked, what is told, and how often."""
 
+import asyncio
 from decimal import Decimal
 
 import msgspec
@@ -9,6 +10,7 @@ from domain.errors import Unavailable
 from domain.market_data import MarketTrade
 from domain.values import Side
 from read_api.sockets.conversation import MOST_SUBSCRIPTIONS
+from read_api.sockets.market_data import Newest
 from tests.fakes.feeds import book, now
 from tests.read_api.sockets import BOOK, CANDLES, TERMS, TRADES, serving
 
@@ -199,6 +201,26 @@ async def test_candles_are_told_whole_then_as_they_change_then_whole_when_one_is
         world.candles.said.append((180, 3.0))
         told = await client.hear()
         assert (told["type"], [one["close"] for one in told["data"]]) == ("candles", [2.5, 3.0])
+
+
+async def test_who_waits_for_candles_of_a_silent_venue_fails_with_the_first():
+    asked = []
+    late = asyncio.Event()
+
+    class Silent:
+        async def latest(self, *series):
+            asked.append(series)
+            await late.wait()
+            raise Unavailable("the venue does not answer")
+
+    newest = Newest(Silent(), ("binance", "BTC-USDT", "1m"), 1, shared_seconds=0.25)
+    asking = [asyncio.create_task(newest()) for _ in range(5)]
+    while not asked:
+        await asyncio.sleep(0)
+    late.set()
+    told = await asyncio.gather(*asking, return_exceptions=True)
+    assert [str(one) for one in told] == ["the venue does not answer"] * 5
+    assert len(asked) == 1
 
 
 async def test_candles_go_on_when_the_venue_answers_again_and_its_silence_is_told_once(world):
