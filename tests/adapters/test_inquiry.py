@@ -138,7 +138,7 @@ async def test_what_stands_before_a_message_that_cannot_be_read_is_told():
 
 async def test_a_late_answer_does_not_close_a_position_that_a_later_question_found():
     reports: list[AccountReport] = []
-    client = Client(fetch_balance={"info": {"assets": []}}, fetch_positions=[])
+    client = Client(fetch_balance={"info": {"assets": [], "data": []}}, fetch_positions=[])
     account = an_account(client, reports)
     asked, may_answer = asyncio.Event(), asyncio.Event()
     call = client.call
