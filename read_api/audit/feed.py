@@ -116,6 +116,7 @@ class Feed:
             (b"x-accel-buffering", b"no"),  # nginx would keep events until it has many
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        self._told = self._after
         await self._send(send, b"retry: %d\n" % RETRY_MILLISECONDS + self._place())
         async with asyncio.TaskGroup() as tasks:
             works = [
@@ -135,9 +136,7 @@ class Feed:
             async with aclosing(self._following.tail.follow(self._after, limit=PAGE)) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     self._after = batch[-1].position
-                    events = b"".join(_event(entry_of(one)) for one in batch if self._wanted.holds(one))
-                    if events:
-                        await self._send(send, events)
+                    await self._send_events(send, [entry_of(one) for one in batch if self._wanted.holds(one)])
         except Unavailable as reason:
             logger.warning("feed_interrupted", position=self._after, why=reason.message)
 
@@ -156,13 +155,16 @@ class Feed:
                     correlation_id=self._wanted.correlation_id,
                 )
             self._after = found[-1].position if len(found) == PAGE else upto
-            if found:
-                await self._send(send, b"".join(map(_event, found)))
+            await self._send_events(send, found)
 
     async def _beat(self, send: Send) -> None:
         while True:
             await asyncio.sleep(self._following.beat_seconds)
-            await self._send(send, self._place() if self._after > self._told else b":\n\n")
+            if self._after > self._told:
+                self._told = self._after
+                await self._send(send, self._place())
+            else:
+                await self._send(send, b":\n\n")
 
     async def _stopped(self) -> None:
         await self._following.stopping.wait()
@@ -171,8 +173,13 @@ class Feed:
         """Return what moves the client's place without being an event."""
         return b"id: %d\n\n" % self._after
 
+    async def _send_events(self, send: Send, events: Sequence[Entry]) -> None:
+        """Send events; the client's place is then the last one's, however far the log was looked through."""
+        if events:
+            self._told = events[-1].position
+            await self._send(send, b"".join(map(_event, events)))
+
     async def _send(self, send: Send, what: bytes) -> None:
-        self._told = self._after
         await send({"type": "http.response.body", "body": what, "more_body": True})
 
 
