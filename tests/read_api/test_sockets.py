@@ -213,7 +213,7 @@ async def test_who_waits_for_candles_of_a_silent_venue_fails_with_the_first():
             await late.wait()
             raise Unavailable("the venue does not answer")
 
-    newest = Newest(Silent(), ("binance", "BTC-USDT", "1m"), 1, shared_seconds=0.25)
+    newest = Newest(Silent(), ("binance", "BTC-USDT", "1m"), 1, shared_seconds=0.25)  # type: ignore[arg-type]
     asking = [asyncio.create_task(newest()) for _ in range(5)]
     while not asked:
         await asyncio.sleep(0)
