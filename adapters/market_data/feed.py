@@ -265,12 +265,13 @@ class BookFeed(Feed[View]):
                 self._shown_time = self._heard_time
         if self._book is None:
             return None
+        stale = self.is_stale
         return Shown(
             value=self._book.value,
             heard_at=self._book.heard_at,
             age_seconds=_now() - self._shown_time,
-            stale=self.is_stale,
-            why=self.why,
+            stale=stale,
+            why=self.why or ("nothing has come for too long" if stale else ""),
             missed=max(0, self.heard - since - 1),
         )
 
