@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from commands.ports.bots import Fleet
 from domain.accounts import Account
 from domain.connectors import ConfigField, TradingRule
 from domain.events import Event, Origin, Recorded
@@ -174,6 +175,14 @@ class Lookup(Protocol):
 
     async def cancels_unanswered(self, *, requested_before: datetime) -> Sequence[OrderPlaced]:
         """Return the open orders whose cancel was requested before that time and not answered, oldest first."""
+        ...
+
+    async def sources(self) -> Mapping[str, str]:
+        """Return path below `bots/` → source of every script and controller (`controllers/generic/x.py`)."""
+        ...
+
+    async def instances(self) -> Sequence[str]:
+        """Return the instances that were deployed and are not cleared away, oldest first."""
         ...
 
 
@@ -353,7 +362,7 @@ class Turns:
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """All that handlers and processes reach the outside by.
 
-    `server` is this server's name, `banned` tokens have no value.
+    `server` is this server's name, `banned` tokens have no value, `fleet` is what bots need.
     """
 
     log: Log
@@ -367,4 +376,5 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     spawn: Spawn
     server: str
     banned: frozenset[str] = frozenset()
+    fleet: Fleet | None = None
     turns: Turns = msgspec.field(default_factory=Turns)
