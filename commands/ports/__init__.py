@@ -185,6 +185,10 @@ class Lookup(Protocol):
         """Return the instances that were deployed and are not cleared away, oldest first."""
         ...
 
+    async def strategy_ended(self, instance: str, *, since: datetime) -> bool:
+        """Whether every controller of a bot has said since then that its strategy ended; False if none ever spoke."""
+        ...
+
 
 class Exchange(Protocol):
     """One connector.
