@@ -25,7 +25,9 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from adapters.asgi import build
-from adapters.bootstrap import WRITE, Sending, factories, now, paper_feed, server
+from adapters.bootstrap import WRITE, Sending, server
+from adapters.bootstrap.clock import now
+from adapters.bootstrap.markets import factories, paper_feed
 from adapters.event_store import PostgresLog
 from adapters.exchanges.paper_feed import RULES
 from adapters.exchanges.venues import ConnectedVenues

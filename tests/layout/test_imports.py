@@ -19,6 +19,8 @@ ROOTS = {
     "adapters.__main__",
     "adapters.asgi",
     "adapters.bootstrap",
+    "adapters.bootstrap.bots",
+    "adapters.bootstrap.markets",
     "adapters.database",
     "adapters.rebuild",
     "adapters.serve",

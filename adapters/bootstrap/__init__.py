@@ -5,30 +5,28 @@ the log knows of them, ask venues about what was left without an outcome, and on
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from uuid import uuid4
 
 import structlog
 
 from adapters.asgi import build
+from adapters.bootstrap.clock import now
+from adapters.bootstrap.markets import factories, market_source, paper_feed, rate_source
 from adapters.candles.table import candle_history
 from adapters.checkpoints import PostgresCheckpoints
 from adapters.event_store import PostgresLog
-from adapters.exchanges.names import CONNECTORS, PAPER_TRADE, Connector
-from adapters.exchanges.paper_feed import Feed, RecordedFeed, SyntheticFeed
 from adapters.exchanges.venues import ConnectedVenues
 from adapters.http.callers import Committed
 from adapters.http.gate import Gate
 from adapters.http.protocol import App
 from adapters.lookup import LOOKED_UP, Views
 from adapters.market_data.feeds import Feeds
-from adapters.market_data.sources import USUAL, Source
 from adapters.migrations import migrate
 from adapters.rate_sources.polling import PolledSources
-from adapters.rate_sources.polling import Source as RateSource
 from adapters.readiness import Readiness
 from adapters.scheduler import scheduled
 from adapters.seals import Sealer
@@ -41,12 +39,11 @@ from commands.bus import Bus
 from commands.handlers import HANDLERS
 from commands.intake import Intake
 from commands.orders import word
-from commands.ports import Exchange, Ports, Sink
+from commands.ports import Ports
 from commands.processes import runner
 from commands.processes.accounts import ACCOUNTS, connect_all, connect_rest
 from commands.processes.orders import OrderWatch
 from domain.errors import DomainError, Unavailable
-from domain.matching.fees import Fees
 from projections.pool import Pool
 from projections.runner import Progress, Projector
 from projections.views import VIEWS
@@ -66,11 +63,6 @@ _RETRY_SECONDS = 0.5
 _POOL_SECONDS = 3.0
 
 WRITE = (accounts.Accounts, orders.Orders, positions.Positions, rates.Rates)
-
-
-def now() -> datetime:
-    """Return the time now, aware, in UTC."""
-    return datetime.now(UTC)
 
 
 class Sending:
@@ -260,80 +252,6 @@ async def _drained(intake: Intake) -> None:
         logger.warning("reports_not_recorded", waiting=intake.waiting)
 
 
-def paper_feed(settings: Settings) -> SyntheticFeed | RecordedFeed:
-    """Return the market of the paper connectors. Raises `Invalid` for a recorded one that cannot be used."""
-    from adapters.exchanges.paper_record import open_feed
-
-    return open_feed(
-        settings.paper_feed, seed=settings.paper_seed, tick_seconds=settings.paper_tick_seconds, start=now()
-    )
-
-
-def market_source(settings: Settings, feed: Feed, connector: Connector) -> Source:
-    """Return where the market of a connector is heard, imported when it is first asked for."""
-    if not connector.exchange_id:
-        from adapters.market_data.paper_source import PaperSource
-
-        return PaperSource(
-            feed,
-            name=connector.name,
-            perpetual=connector.perpetual,
-            tick_seconds=float(settings.paper_tick_seconds),
-            clock=now,
-        )
-    from adapters.market_data.ccxt_source import CcxtSource, opener
-
-    urls = settings.venue_urls.get(connector.name, {})
-    return CcxtSource(connector, opener(connector, urls), clock=now, patience=USUAL)
-
-
-def factories(settings: Settings, sink: Sink, feed: Feed) -> Mapping[str, Callable[[], Exchange]]:
-    """Return the connectors that this server can trade on, each imported and made when it is first used.
-
-    The paper connectors share one market.
-    """
-
-    def paper(name: str, *, perpetual: bool) -> Exchange:
-        from adapters.exchanges.paper import PaperExchange
-
-        return PaperExchange(
-            name=name,
-            perpetual=perpetual,
-            feed=feed,
-            clock=now,
-            sink=sink,
-            fees=Fees(maker=settings.paper_maker_fee, taker=settings.paper_taker_fee),
-            starting=settings.paper_balances[name],
-            tick_seconds=float(settings.paper_tick_seconds),
-        )
-
-    def real(connector: Connector) -> Exchange:
-        from adapters.exchanges.ccxt_exchange import CcxtExchange
-
-        return CcxtExchange(connector, sink=sink, clock=now, urls=settings.venue_urls.get(connector.name, {}))
-
-    def on_paper(connector: Connector) -> Exchange:
-        from adapters.exchanges.paper_trade import paper_trade
-
-        return paper_trade(
-            f"{connector.name}{PAPER_TRADE}",
-            balances=settings.paper_balances,
-            fees=Fees(maker=settings.paper_maker_fee, taker=settings.paper_taker_fee),
-            tick_seconds=float(settings.paper_tick_seconds),
-            sink=sink,
-            clock=now,
-            urls=settings.venue_urls.get(connector.name, {}),
-        )
-
-    venues = [connector for connector in CONNECTORS.values() if connector.exchange_id]
-    return {
-        "paper": partial(paper, "paper", perpetual=False),
-        "paper_perpetual": partial(paper, "paper_perpetual", perpetual=True),
-        **{connector.name: partial(real, connector) for connector in venues},
-        **{f"{connector.name}{PAPER_TRADE}": partial(on_paper, connector) for connector in venues},
-    }
-
-
 def terms(settings: Settings) -> Terms:
     """Return how often clients of WebSockets are told."""
     return Terms(
@@ -342,13 +260,6 @@ def terms(settings: Settings) -> Terms:
         heartbeat_seconds=float(settings.market_data_ws_heartbeat_interval),
         clock=now,
     )
-
-
-def rate_source(settings: Settings, venues: ConnectedVenues, name: str) -> RateSource:
-    """Return a source of rates, imported and made when somebody first asks about it."""
-    from adapters.rate_sources.table import make
-
-    return make(name, exchange=venues.exchange, urls=settings.venue_urls, coin_cap_key=settings.coin_cap_api_key)
 
 
 def _application(
