@@ -7,6 +7,7 @@ from tests.layout.sources import PACKAGES, ROOT, files, module_of
 LINES = 400
 
 AREAS = {
+    "analytics",
     "accounts",
     "archives",
     "audit",

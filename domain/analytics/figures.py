@@ -1,0 +1,216 @@
+"""One set of figures of a run of trades: profit, fees, volume, wins and losses, risk.
+
+All in quote unless a name says otherwise. Formulas and sources: `docs/analytics.md`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+import msgspec
+
+from domain.analytics.lots import Close, Deal, Ledger, Method, take
+from domain.values import ZERO, Side
+
+DAYS_A_YEAR = 365
+"""Crypto markets do not close."""
+_ROOT_OF_YEAR = Decimal(DAYS_A_YEAR).sqrt()
+
+
+class Fill(msgspec.Struct, frozen=True, kw_only=True):
+    """One trade of anybody's: `market` is whatever keeps positions apart (account, connector, pair).
+
+    `fees` are token → amount paid (a rebate is negative); `fee` is all of them in quote, None where a token has no
+    known price then.
+    """
+
+    market: tuple[str, ...]
+    trade_id: str
+    side: Side
+    amount: Decimal
+    price: Decimal
+    at: datetime
+    fees: Mapping[str, Decimal] = {}
+    fee: Decimal | None = ZERO
+
+    @property
+    def notional(self) -> Decimal:
+        """What it moved."""
+        return self.amount * self.price
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """How things stood after a trade: its own market in `position` and `closed`, all markets in the rest.
+
+    `unrealized` values each market at the price of its own last trade.
+    """
+
+    fill: Fill
+    position: Decimal
+    entry_price: Decimal | None
+    closed: tuple[Close, ...]
+    realized: Decimal
+    unrealized: Decimal
+    fees: Decimal
+    volume: Decimal
+
+    @property
+    def net(self) -> Decimal:
+        """All that was earned, after fees."""
+        return self.realized + self.unrealized - self.fees
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run of trades comes to. `None` is "cannot be said": a quotient without a divisor, too few days."""
+
+    trades: int
+    volume: Decimal
+    realized: Decimal
+    unrealized: Decimal
+    fees: Decimal
+    fees_by_token: Mapping[str, Decimal]
+    unpriced_fees: int  # trades whose fee has no known price in quote, and is not in `fees`
+    closes: int
+    wins: int
+    win_rate: Decimal | None
+    profit_factor: Decimal | None
+    maximum_drawdown: Decimal
+    sharpe: Decimal | None
+    mean_holding_seconds: Decimal | None
+    exposure: Decimal | None
+
+    @property
+    def net(self) -> Decimal:
+        """All that was earned, after fees."""
+        return self.realized + self.unrealized - self.fees
+
+
+def steps(fills: Iterable[Fill], method: Method = Method.AVERAGE) -> Iterable[Step]:
+    """Yield how things stood after each trade. The trades of a market must come in their order."""
+    ledgers: dict[tuple[str, ...], Ledger] = {}
+    open_profit: dict[tuple[str, ...], Decimal] = {}
+    realized = unrealized = fees = volume = ZERO
+    new = Ledger(method=method)
+    for fill in fills:
+        deal = Deal(side=fill.side, amount=fill.amount, price=fill.price, at=fill.at, name=fill.trade_id)
+        ledger, closed = take(ledgers.get(fill.market, new), deal)
+        ledgers[fill.market] = ledger
+        profit = ledger.unrealized(fill.price)
+        unrealized += profit - open_profit.get(fill.market, ZERO)
+        open_profit[fill.market] = profit
+        realized += sum((close.pnl for close in closed), ZERO)
+        fees += fill.fee or ZERO
+        volume += fill.notional
+        yield Step(
+            fill=fill,
+            position=ledger.position,
+            entry_price=ledger.entry_price,
+            closed=closed,
+            realized=realized,
+            unrealized=unrealized,
+            fees=fees,
+            volume=volume,
+        )
+
+
+def figures(fills: Sequence[Fill], method: Method = Method.AVERAGE) -> Figures:
+    """Return the figures of a run of trades, which must be in their order."""
+    taken = list(steps(fills, method))
+    outcomes = [
+        outcome for step in taken if step.closed for outcome in [sum((close.pnl for close in step.closed), ZERO)]
+    ]
+    wins = [outcome for outcome in outcomes if outcome > 0]
+    losses = [outcome for outcome in outcomes if outcome < 0]
+    decided = len(wins) + len(losses)
+    last = taken[-1] if taken else None
+    return Figures(
+        trades=len(taken),
+        volume=last.volume if last else ZERO,
+        realized=last.realized if last else ZERO,
+        unrealized=last.unrealized if last else ZERO,
+        fees=last.fees if last else ZERO,
+        fees_by_token=fees_by_token(fills),
+        unpriced_fees=sum(fill.fee is None for fill in fills),
+        closes=len(outcomes),
+        wins=len(wins),
+        win_rate=Decimal(len(wins)) / decided if decided else None,
+        profit_factor=sum(wins, ZERO) / -sum(losses, ZERO) if losses else None,
+        maximum_drawdown=maximum_drawdown(step.net for step in taken),
+        sharpe=sharpe(daily(taken)),
+        mean_holding_seconds=mean_holding_seconds(fills),
+        exposure=exposure(taken),
+    )
+
+
+def fees_by_token(fills: Iterable[Fill]) -> dict[str, Decimal]:
+    """Return token → what was paid in it."""
+    paid: dict[str, Decimal] = {}
+    for fill in fills:
+        for token, amount in fill.fees.items():
+            paid[token] = paid.get(token, ZERO) + amount
+    return paid
+
+
+def maximum_drawdown(equity: Iterable[Decimal]) -> Decimal:
+    """Return the largest fall from a height to a later depth; the height before the first value is 0."""
+    height = deepest = ZERO
+    for value in equity:
+        height = max(height, value)
+        deepest = max(deepest, height - value)
+    return deepest
+
+
+def daily(taken: Sequence[Step]) -> dict[date, Decimal]:
+    """Return day (UTC) → what was earned on it after fees, each day from the first trade's to the last one's."""
+    if not taken:
+        return {}
+    ends: dict[date, Decimal] = {step.fill.at.date(): step.net for step in taken}
+    day, last, before, earned = taken[0].fill.at.date(), taken[-1].fill.at.date(), ZERO, {}
+    while day <= last:
+        end = ends.get(day, before)
+        earned[day] = end - before
+        before, day = end, day + timedelta(days=1)
+    return earned
+
+
+def sharpe(earned: Mapping[date, Decimal]) -> Decimal | None:
+    """Return the yearly Sharpe ratio of what was earned each day, without a risk-free rate.
+
+    The capital cancels out as long as it is the same on all days. None for fewer than two days, or all alike.
+    """
+    count = len(earned)
+    if count < 2:  # noqa: PLR2004 - a deviation needs two
+        return None
+    mean = sum(earned.values(), ZERO) / count
+    variance = sum(((value - mean) ** 2 for value in earned.values()), ZERO) / (count - 1)
+    return mean / variance.sqrt() * _ROOT_OF_YEAR if variance else None
+
+
+def mean_holding_seconds(fills: Iterable[Fill]) -> Decimal | None:
+    """Return how long what was closed had been held, FIFO, weighted by notional at entry; None if nothing was."""
+    weighted = weight = ZERO
+    for step in steps(fills, Method.FIFO):
+        for close in step.closed:
+            held = close.closed_at - close.opened_at
+            seconds = Decimal(held // timedelta(microseconds=1)).scaleb(-6)
+            weighted += seconds * close.cost
+            weight += close.cost
+    return weighted / weight if weight else None
+
+
+def exposure(taken: Sequence[Step]) -> Decimal | None:
+    """Return the mean notional that was held between the first trade and the last one, long and short alike.
+
+    Each market counts at the price of its own last trade. None when no time passed.
+    """
+    held: dict[tuple[str, ...], Decimal] = {}
+    total, seconds, now = ZERO, ZERO, ZERO
+    for step, following in pairwise(taken):
+        value = abs(step.position) * step.fill.price
+        now += value - held.get(step.fill.market, ZERO)
+        held[step.fill.market] = value
+        lasted = Decimal((following.fill.at - step.fill.at) // timedelta(microseconds=1)).scaleb(-6)
+        total += now * lasted
+        seconds += lasted
+    return total / seconds if seconds else None

@@ -1,0 +1,234 @@
+"""The arithmetic of lots and figures, by hand and by property."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.analytics.figures import (
+    Fill,
+    daily,
+    exposure,
+    figures,
+    maximum_drawdown,
+    mean_holding_seconds,
+    sharpe,
+    steps,
+)
+from domain.analytics.lots import Deal, Ledger, Method, take
+from domain.values import ZERO, Side
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+BUY, SELL = Side.BUY, Side.SELL
+
+
+def deals(*rows: tuple[Side, str, str]) -> list[Deal]:
+    return [
+        Deal(side=side, amount=Decimal(amount), price=Decimal(price), at=T0 + timedelta(hours=n), name=f"t{n}")
+        for n, (side, amount, price) in enumerate(rows)
+    ]
+
+
+def fills(*rows: tuple[Side, str, str], fee: str = "0", market: str = "BTC-USDT") -> list[Fill]:
+    return [
+        Fill(
+            market=(market,),
+            trade_id=deal.name,
+            side=deal.side,
+            amount=deal.amount,
+            price=deal.price,
+            at=deal.at,
+            fees={"USDT": Decimal(fee)},
+            fee=Decimal(fee),
+        )
+        for deal in deals(*rows)
+    ]
+
+
+def run(method: Method, taken: list[Deal]):
+    ledger, closes = Ledger(method=method), []
+    for deal in taken:
+        ledger, closed = take(ledger, deal)
+        closes += closed
+    return ledger, closes
+
+
+LADDER = ((BUY, "1", "100"), (BUY, "1", "300"), (BUY, "1", "200"), (SELL, "1", "250"))
+
+
+@pytest.mark.parametrize(
+    ("method", "pnl", "left"),
+    [
+        (Method.AVERAGE, "50", "400"),  # (100 + 300 + 200) / 3 = 200
+        (Method.FIFO, "150", "500"),  # the one of 100 goes
+        (Method.LIFO, "50", "400"),  # the one of 200
+        (Method.HIFO, "-50", "300"),  # the one of 300
+    ],
+)
+def test_each_method_closes_the_lots_that_its_name_says(method, pnl, left):
+    ledger, closes = run(method, deals(*LADDER))
+    assert sum(close.pnl for close in closes) == Decimal(pnl)
+    assert ledger.cost == Decimal(left)
+    assert ledger.position == 2
+
+
+@pytest.mark.parametrize("method", Method)
+def test_a_short_position_earns_when_the_price_falls(method):
+    ledger, (close,) = run(method, deals((SELL, "2", "100"), (BUY, "1", "80")))
+    assert close.pnl == 20
+    assert ledger.position == -1
+    assert ledger.unrealized(Decimal(90)) == 10
+
+
+@pytest.mark.parametrize("method", Method)
+def test_a_trade_through_zero_closes_all_and_opens_the_rest(method):
+    ledger, closes = run(method, deals((BUY, "1", "100"), (SELL, "3", "110")))
+    assert [(close.amount, close.pnl) for close in closes] == [(1, 10)]
+    assert (ledger.position, ledger.entry_price) == (-2, 110)
+
+
+def test_a_part_of_a_lot_keeps_when_it_was_opened_and_by_what():
+    ledger, (close,) = run(Method.FIFO, deals((BUY, "2", "100"), (SELL, "0.5", "120")))
+    (lot,) = ledger.lots
+    assert (lot.amount, lot.price, lot.opened_at, lot.name) == (Decimal("1.5"), 100, T0, "t0")
+    assert (close.entry_name, close.exit_name, close.opened_at, close.entry_price) == ("t0", "t1", T0, 100)
+    assert close.closed_at == T0 + timedelta(hours=1)
+
+
+def test_of_a_short_position_hifo_closes_first_what_brought_least():
+    _, (close,) = run(Method.HIFO, deals((SELL, "1", "100"), (SELL, "1", "80"), (BUY, "1", "90")))
+    assert close.pnl == -10
+
+
+rows = st.lists(
+    st.tuples(
+        st.sampled_from([BUY, SELL]),
+        st.decimals("0.001", "1000", places=3),
+        st.decimals("0.01", "100000", places=2),
+    ),
+    max_size=30,
+)
+
+
+def flat(taken: list[Deal]) -> list[Deal]:
+    """Return the trades with one more behind them that closes what is open."""
+    position = sum((deal.amount if deal.side is BUY else -deal.amount for deal in taken), ZERO)
+    if not position:
+        return taken
+    side = SELL if position > 0 else BUY
+    return [*taken, Deal(side=side, amount=abs(position), price=Decimal(777), at=T0 + timedelta(days=9))]
+
+
+def made(given_rows) -> list[Deal]:
+    return deals(*((side, str(amount), str(price)) for side, amount, price in given_rows))
+
+
+@given(rows)
+def test_when_flat_all_methods_have_earned_the_cash_that_came_in(given_rows):
+    taken = flat(made(given_rows))
+    cash = sum((deal.amount * deal.price * (1 if deal.side is SELL else -1) for deal in taken), ZERO)
+    for method in Method:
+        ledger, closes = run(method, taken)
+        assert ledger.lots == ()
+        assert round(sum((close.pnl for close in closes), ZERO), 40) == cash
+
+
+@given(rows)
+def test_at_every_moment_profit_is_cash_and_what_is_held_is_worth(given_rows):
+    taken = made(given_rows)
+    for method in Method:
+        ledger, realized, cash = Ledger(method=method), ZERO, ZERO
+        for deal in taken:
+            ledger, closed = take(ledger, deal)
+            realized += sum((close.pnl for close in closed), ZERO)
+            cash += deal.amount * deal.price * (1 if deal.side is SELL else -1)
+            worth = cash + ledger.position * deal.price
+            assert round(realized + ledger.unrealized(deal.price), 40) == round(worth, 40)
+            assert len({lot.amount > 0 for lot in ledger.lots}) <= 1
+            assert all(lot.amount and lot.cost > 0 for lot in ledger.lots)
+
+
+@given(rows)
+def test_equity_is_the_sum_of_its_parts(given_rows):
+    taken = list(steps(fills(*((s, str(a), str(p)) for s, a, p in given_rows), fee="0.1")))
+    nets = [step.net for step in taken]
+    assert round(sum(daily(taken).values(), ZERO), 40) == round(nets[-1] if nets else ZERO, 40)
+    assert [step.fees for step in taken] == list(accumulate(Decimal("0.1") for _ in taken))
+
+
+def test_figures_of_nothing_are_zero_or_cannot_be_said():
+    nothing = figures([])
+    assert (nothing.trades, nothing.volume, nothing.net, nothing.maximum_drawdown) == (0, 0, 0, 0)
+    assert nothing.win_rate is nothing.profit_factor is nothing.sharpe is nothing.mean_holding_seconds is None
+    assert nothing.exposure is None
+
+
+def test_figures_by_hand():
+    # bought 1 at 100, sold at 110 (+10); bought 1 at 120, sold at 100 (-20); bought 1 at 100, sold at 130 (+30)
+    trades = fills(
+        (BUY, "1", "100"),
+        (SELL, "1", "110"),
+        (BUY, "1", "120"),
+        (SELL, "1", "100"),
+        (BUY, "1", "100"),
+        (SELL, "1", "130"),
+        fee="0.5",
+    )
+    found = figures(trades)
+    assert (found.trades, found.closes, found.wins) == (6, 3, 2)
+    assert (found.realized, found.unrealized, found.fees, found.net) == (20, 0, 3, 17)
+    assert found.volume == 660
+    assert found.win_rate == Decimal(2) / 3
+    assert found.profit_factor == 2
+    assert found.maximum_drawdown == Decimal("21.5")  # from 9 after the second trade to -12.5 after the fifth
+    assert found.fees_by_token == {"USDT": 3}
+    assert found.mean_holding_seconds == 3600
+    # held 100, 0, 120, 0, 100 for an hour each
+    assert found.exposure == 64
+    assert found.sharpe is None  # all on one day
+
+
+def test_a_fee_without_a_price_is_counted_and_not_added():
+    priced, unpriced = fills((BUY, "1", "100"), (SELL, "1", "110"), fee="1")
+    unpriced = Fill(**{name: getattr(unpriced, name) for name in unpriced.__struct_fields__} | {"fee": None})
+    found = figures([priced, unpriced])
+    assert (found.fees, found.unpriced_fees, found.net) == (1, 1, 9)
+
+
+def test_markets_keep_apart():
+    first = fills((BUY, "1", "100"), market="BTC-USDT")
+    second = fills((SELL, "1", "10"), market="ETH-USDT")
+    third = fills((SELL, "1", "130"), market="BTC-USDT")
+    taken = list(steps([*first, *second, *third]))
+    assert [step.position for step in taken] == [1, -1, 0]
+    assert taken[-1].realized == 30
+
+
+def test_sharpe_is_the_mean_over_the_deviation_of_days_a_year():
+    days = {T0.date() + timedelta(days=n): Decimal(value) for n, value in enumerate((1, 3, 2))}
+    found = sharpe(days)
+    assert found is not None
+    assert round(found, 12) == round(Decimal(2) / Decimal(1) * Decimal(365).sqrt(), 12)
+    assert sharpe(dict.fromkeys(days, Decimal(1))) is None
+
+
+def test_days_without_trades_earned_nothing():
+    first, last = fills((BUY, "1", "100"), (SELL, "1", "110"))
+    last = Fill(**{name: getattr(last, name) for name in last.__struct_fields__} | {"at": T0 + timedelta(days=3)})
+    assert list(daily(list(steps([first, last]))).values()) == [0, 0, 0, 10]
+    assert daily([]) == {}
+
+
+def test_exposure_cannot_be_said_of_one_moment():
+    assert exposure(list(steps(fills((BUY, "1", "100"))))) is None
+    assert mean_holding_seconds(fills((BUY, "1", "100"))) is None
+
+
+@given(st.lists(st.decimals("-1000", "1000", places=2), max_size=20))
+def test_the_drawdown_is_the_largest_fall(values):
+    series = [ZERO, *values]
+    brute = max(a - b for i, a in enumerate(series) for b in series[i:])
+    assert maximum_drawdown(values) == brute
