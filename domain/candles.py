@@ -216,21 +216,29 @@ def _between(times: Sequence[float], of: Interval, low: int, high: int) -> Itera
 
 
 def due(known: Iterable[Known], found: Iterable[Span], of: Interval, now: int) -> list[Span]:
-    """Return the holes that are to be asked for again, the largest first.
+    """Return the holes that are to be asked for again, the largest first; both are given in order.
 
     A hole is, when it has been one for twice as long as when it was last asked for, but after an hour at the latest.
     """
     again: list[Span] = []
-    spans = list(known)
+    spans = iter(known)
+    span = next(spans, None)
     for start, end in found:
-        for span in spans:
-            first, last = max(start, span.start), min(end, span.end)
-            if first < last:
-                age = span.asked_at - last * of.seconds
-                wait = min(max(age, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
-                if now - span.asked_at >= wait:
-                    again.append((first, last))
+        while span is not None and span.end <= start:
+            span = next(spans, None)
+        while span is not None and span.start < end:
+            last = min(end, span.end)
+            if _is_due(span.asked_at, last * of.seconds, now):
+                again.append((max(start, span.start), last))
+            if span.end >= end:  # and may reach into the next hole
+                break
+            span = next(spans, None)
     return sorted(again, key=lambda hole: hole[0] - hole[1])
+
+
+def _is_due(asked_at: int, ended: int, now: int) -> bool:
+    wait = min(max(asked_at - ended, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
+    return now - asked_at >= wait
 
 
 def proved(asked: Span, answered: Sequence[int]) -> Span:

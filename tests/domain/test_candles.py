@@ -12,6 +12,7 @@ from domain.candles import (
     LONGEST_WAIT_SECONDS,
     MOST_CANDLES,
     SETTLES_SECONDS,
+    SHORTEST_WAIT_SECONDS,
     Candle,
     Known,
     check_count,
@@ -161,6 +162,43 @@ def test_a_hole_is_due_when_it_is_twice_as_old_but_after_an_hour_at_the_latest()
     known = [Known(0, 10_000, 10_000 * 60)]
     assert due(known, hole, MINUTE, 10_000 * 60 + LONGEST_WAIT_SECONDS - 1) == []
     assert due(known, hole, MINUTE, 10_000 * 60 + LONGEST_WAIT_SECONDS) == hole
+
+
+def due_the_slow_way(known, found, of, now):
+    """Return what is due by comparing every hole with every span."""
+    again = []
+    for start, end in found:
+        for span in known:
+            first, last = max(start, span.start), min(end, span.end)
+            if first < last:
+                age = span.asked_at - last * of.seconds
+                if now - span.asked_at >= min(max(age, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS):
+                    again.append((first, last))
+    return sorted(again, key=lambda hole: hole[0] - hole[1])
+
+
+@given(NEWS, st.sets(SLOTS), SPANS, st.integers(0, 2 * LONGEST_WAIT_SECONDS))
+def test_what_is_due_is_what_looking_at_every_hole_and_every_span_finds(news, filled, wanted, later):
+    known, _, now = learnt(news)
+    times = [each * 60.0 for each in sorted(filled) if wanted[0] <= each < wanted[1]]
+    found = list(holes(times, MINUTE, wanted))
+    assert due(known, found, MINUTE, now + later) == due_the_slow_way(known, found, MINUTE, now + later)
+
+
+def test_many_holes_in_many_spans_are_looked_at_once_each():
+    count = 20_000
+    known = [Known(4 * each, 4 * each + 3, 0) for each in range(count)]
+    looked_at = 0
+
+    def spans():
+        nonlocal looked_at
+        for span in known:
+            looked_at += 1
+            yield span
+
+    found = [(4 * each + 1, 4 * each + 2) for each in range(count)]
+    assert len(due(spans(), iter(found), MINUTE, 10**9)) == count
+    assert looked_at == count
 
 
 def test_of_a_hole_only_what_is_due_is_asked_for_and_the_largest_hole_first():
