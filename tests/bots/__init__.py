@@ -1,0 +1,1 @@
+"""Bots in tests: what real ones said, and one of our own that talks like them."""
