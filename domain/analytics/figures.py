@@ -3,7 +3,7 @@
 All in quote unless a name says otherwise. Formulas and sources: `docs/analytics.md`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -86,32 +86,66 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         return self.realized + self.unrealized - self.fees
 
 
-def steps(fills: Iterable[Fill], method: Method = Method.AVERAGE) -> Iterable[Step]:
-    """Yield how things stood after each trade. The trades of a market must come in their order."""
-    ledgers: dict[tuple[str, ...], Ledger] = {}
-    open_profit: dict[tuple[str, ...], Decimal] = {}
-    realized = unrealized = fees = volume = ZERO
-    new = Ledger(method=method)
-    for fill in fills:
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """All that has to be known of the trades before, to go on: as JSON it can be kept beside a view."""
+
+    ledgers: Mapping[str, Ledger] = {}  # by market, its parts joined
+    prices: Mapping[str, Decimal] = {}
+    realized: Decimal = ZERO
+    fees: Decimal = ZERO
+    volume: Decimal = ZERO
+
+
+class Tally:
+    """Counts trades one after the other. The trades of a market must come in their order."""
+
+    def __init__(self, method: Method = Method.AVERAGE, sums: Sums | None = None) -> None:
+        """Begin with nothing, or go on from where another one stood."""
+        began = sums or Sums()
+        self._new = Ledger(method=method)
+        self._ledgers = dict(began.ledgers)
+        self._prices = dict(began.prices)
+        self._realized, self._fees, self._volume = began.realized, began.fees, began.volume
+        self._open = {market: ledger.unrealized(self._prices[market]) for market, ledger in self._ledgers.items()}
+        self._unrealized = sum(self._open.values(), ZERO)
+
+    @property
+    def sums(self) -> Sums:
+        """What another one can go on from."""
+        return Sums(
+            ledgers=dict(self._ledgers),
+            prices=dict(self._prices),
+            realized=self._realized,
+            fees=self._fees,
+            volume=self._volume,
+        )
+
+    def take(self, fill: Fill) -> Step:
+        """Count a trade, and return how things stand after it."""
+        market = "\x1f".join(fill.market)
         deal = Deal(side=fill.side, amount=fill.amount, price=fill.price, at=fill.at, name=fill.trade_id)
-        ledger, closed = take(ledgers.get(fill.market, new), deal)
-        ledgers[fill.market] = ledger
+        ledger, closed = take(self._ledgers.get(market, self._new), deal)
         profit = ledger.unrealized(fill.price)
-        unrealized += profit - open_profit.get(fill.market, ZERO)
-        open_profit[fill.market] = profit
-        realized += sum((close.pnl for close in closed), ZERO)
-        fees += fill.fee or ZERO
-        volume += fill.notional
-        yield Step(
+        self._unrealized += profit - self._open.get(market, ZERO)
+        self._ledgers[market], self._open[market], self._prices[market] = ledger, profit, fill.price
+        self._realized += sum((close.pnl for close in closed), ZERO)
+        self._fees += fill.fee or ZERO
+        self._volume += fill.notional
+        return Step(
             fill=fill,
             position=ledger.position,
             entry_price=ledger.entry_price,
             closed=closed,
-            realized=realized,
-            unrealized=unrealized,
-            fees=fees,
-            volume=volume,
+            realized=self._realized,
+            unrealized=self._unrealized,
+            fees=self._fees,
+            volume=self._volume,
         )
+
+
+def steps(fills: Iterable[Fill], method: Method = Method.AVERAGE) -> Iterator[Step]:
+    """Yield how things stood after each trade. The trades of a market must come in their order."""
+    return map(Tally(method).take, fills)
 
 
 def figures(fills: Sequence[Fill], method: Method = Method.AVERAGE) -> Figures:

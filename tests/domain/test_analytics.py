@@ -4,12 +4,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.analytics.figures import (
     Fill,
+    Sums,
+    Tally,
     daily,
     exposure,
     figures,
@@ -232,3 +235,14 @@ def test_the_drawdown_is_the_largest_fall(values):
     series = [ZERO, *values]
     brute = max(a - b for i, a in enumerate(series) for b in series[i:])
     assert maximum_drawdown(values) == brute
+
+
+@given(rows, st.integers(0, 30))
+def test_a_tally_goes_on_from_what_was_kept_of_it(given_rows, at):
+    taken = fills(*((s, str(a), str(p)) for s, a, p in given_rows), fee="0.1")
+    whole = list(steps(taken))
+    first = Tally()
+    before = [first.take(fill) for fill in taken[:at]]
+    kept = msgspec.json.decode(msgspec.json.encode(first.sums), type=Sums)
+    second = Tally(sums=kept)
+    assert [*before, *map(second.take, taken[at:])] == whole
