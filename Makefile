@@ -70,12 +70,17 @@ $(STAMP): pyproject.toml requirements.lock requirements-dev.lock requirements-po
 		$(PIP) install -r requirements-postgres.lock; }
 	@touch $@
 
-# Without mosquitto the broker's tests run with the embedded one alone, so it is no failure if it cannot be had. RUNLEVEL
-# keeps the package from starting a broker of its own.
+# Without these, the tests that need them are skipped, so it is no failure if they cannot be had. RUNLEVEL keeps packages
+# from starting servers of their own. iptables is what Docker Swarm sets its networks up with, debootstrap makes the
+# small system that test bots run on.
 test-packages:
-	@command -v mosquitto >/dev/null || test -x /usr/sbin/mosquitto || { \
+	@missing=; for wanted in mosquitto:mosquitto dockerd:docker.io iptables:iptables debootstrap:debootstrap; do \
+		PATH="$$PATH:/usr/sbin:/sbin:/usr/local/sbin" command -v "$${wanted%:*}" >/dev/null || missing="$$missing $${wanted#*:}"; \
+	done; \
+	test -z "$$missing" || { \
 		if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
-			echo "Installing mosquitto for the tests"; \
-			install="env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto"; \
-			$$install >/dev/null 2>&1 || { apt-get update -qq && $$install >/dev/null; }; \
-		else false; fi || echo "Tests that need mosquitto will be skipped: it is not here and cannot be installed" >&2; }
+			echo "Installing for the tests:$$missing"; \
+			install="env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends"; \
+			$$install $$missing >/dev/null 2>&1 || { apt-get update -qq && $$install $$missing >/dev/null; }; \
+		else false; fi || \
+			echo "Tests will be skipped that need what is not here and cannot be installed:$$missing" >&2; }
