@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from domain.bots import ArchivePlace, BotDeployed
+from domain.events import Event
 
 State = Literal["running", "exited"]
 
@@ -123,6 +124,23 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     connected: bool
     why: str = ""  # Why not, in a few words.
     bots: Mapping[str, datetime] = {}
+
+
+class BotSink(Protocol):
+    """Takes in what bots tell; never blocks, and keeps the order of what one bot tells."""
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits to be recorded that nothing more should be told until there is room."""
+        ...
+
+    def __call__(self, instance: str, events: Sequence[Event], size: int) -> None:
+        """Take what one message of a bot told; `size` is the bytes that it came in."""
+        ...
+
+    async def room(self) -> None:
+        """Return when it is not full."""
+        ...
 
 
 class Line(Protocol):
