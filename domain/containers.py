@@ -1,9 +1,41 @@
 """Containers: what somebody had done to the containers and images of this host. Stream `containers`."""
 
+from typing import Literal
+
+import msgspec
+
 from domain.events import Event
 from domain.values import Utc
 
 STREAM = "containers"
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True):
+    """A container as its engine shows it. `status` is the engine's word (`running`, `exited`, `created`, …).
+
+    `exit_code` is None while it runs, and where it never ran.
+    """
+
+    id: str
+    name: str
+    status: str
+    image: str
+    exit_code: int | None = None
+
+
+class Pull(msgspec.Struct, frozen=True, kw_only=True):
+    """How the pull of an image goes, or how it went: `error` where it failed.
+
+    `done` of `total` bytes have come, as far as the registry has told.
+    """
+
+    image: str
+    status: Literal["pulling", "completed", "failed"]
+    started_at: Utc
+    ended_at: Utc | None = None
+    error: str | None = None
+    done: int = 0
+    total: int | None = None
 
 
 class ContainerStarted(Event, frozen=True, kw_only=True):

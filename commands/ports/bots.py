@@ -1,6 +1,6 @@
 """What commands need of the outside to run bots: where they run, their files, the line to them, and the containers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -160,15 +160,18 @@ class Line(Protocol):
         ...
 
 
-Progress = Callable[[int, int | None], None]
-"""Is told bytes that have come, and how many there will be where that is known."""
-
-
 class Engine(Protocol):
     """The containers of this host, as far as they may be touched."""
 
+    async def check(self) -> None:
+        """Raise `Unavailable` where no engine answers."""
+        ...
+
     async def start(self, container: str) -> None:
-        """Start a container. Raises `NotFound`, `Forbidden` for one that is not ours, `Unavailable` without engine."""
+        """Start a container. Raises `NotFound`, `Forbidden` for one that is not ours, `Unavailable` without engine.
+
+        One that runs is left as it is. Raises `Invalid` in the engine's words where it cannot start.
+        """
         ...
 
     async def stop(self, container: str) -> None:
@@ -183,8 +186,15 @@ class Engine(Protocol):
         """Return the names of those that have exited and may be touched. Raises `Unavailable`."""
         ...
 
-    async def pull(self, image: str, progress: Progress) -> int | None:
-        """Pull an image; return its bytes. Raises `Invalid` in the registry's words, `Unavailable` without engine."""
+    def pulling(self, image: str) -> datetime | None:
+        """Return since when an image is being pulled, None where it is not."""
+        ...
+
+    def pull(self, image: str) -> Coroutine[object, object, int | None]:
+        """Note at once that an image is being pulled, and return what pulls it and gives its bytes.
+
+        Joins the pull that is under way. It raises `Invalid` in the registry's words, `Unavailable` without engine.
+        """
         ...
 
 
