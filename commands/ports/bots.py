@@ -1,6 +1,6 @@
 """What commands need of the outside to run bots: where they run, their files, the line to them, and the containers."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
