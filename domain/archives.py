@@ -12,7 +12,6 @@ from typing import Literal
 
 import msgspec
 
-from domain.errors import Invalid
 from domain.events import Event
 from domain.values import Utc
 
@@ -149,30 +148,38 @@ class ArchiveFound(Event, frozen=True, kw_only=True):
 
 
 class ArchiveTradesRead(Event, frozen=True, kw_only=True):
-    """Some trades of an archive."""
+    """Some trades of an archive; `first` of them came before."""
 
     path: str
+    sha256: str
+    first: int
     trades: Sequence[Trade]
 
 
 class ArchiveOrdersRead(Event, frozen=True, kw_only=True):
-    """Some orders of an archive."""
+    """Some orders of an archive; `first` of them came before."""
 
     path: str
+    sha256: str
+    first: int
     orders: Sequence[Order]
 
 
 class ArchiveStatusesRead(Event, frozen=True, kw_only=True):
-    """Some changes of orders of an archive."""
+    """Some changes of orders of an archive; `first` of them came before."""
 
     path: str
+    sha256: str
+    first: int
     statuses: Sequence[Status]
 
 
 class ArchiveExecutorsRead(Event, frozen=True, kw_only=True):
-    """Some executors of an archive."""
+    """Some executors of an archive; `first` of them came before."""
 
     path: str
+    sha256: str
+    first: int
     executors: Sequence[Executor]
 
 
@@ -180,6 +187,7 @@ class ArchiveRestRead(Event, frozen=True, kw_only=True):
     """The small tables of an archive, whole."""
 
     path: str
+    sha256: str
     controllers: Sequence[Controller] = ()
     positions: Sequence[Position] = ()
     funding: Sequence[Funding] = ()
@@ -189,6 +197,7 @@ class ArchiveImported(Event, frozen=True, kw_only=True):
     """All of an archive is in the log."""
 
     path: str
+    sha256: str
     imported_at: Utc
 
 
@@ -223,26 +232,22 @@ EVENTS = (
 )
 
 
+IN_ORDER: Sequence[Table] = ("orders", "trades", "statuses", "executors")
+"""The large tables, in the order in which they are read; the small ones come behind them, in one event."""
+
+
 class Archive(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an import has come. `read` is table → rows that are in the log."""
+    """How far an archive is in the log; its last event says it, for rows come in a fixed order.
 
-    found: ArchiveFound | None = None
+    `sha256` is that of the file that was seen last, None when none is there. `read` is table → rows that are in the
+    log, every row of the tables before the last one; `settled`: there is nothing to do until the file is another one.
+    """
+
+    sha256: str | None = None
     read: Mapping[Table, int] = {}
+    table: Table | None = None
     rest: bool = False
-    imported: bool = False
-    unreadable: ArchiveUnreadable | None = None
-    deleted: bool = False
-
-    @property
-    def sha256(self) -> str | None:
-        """Of the file that was seen last, None when none was or it is deleted."""
-        seen = self.unreadable or self.found
-        return None if seen is None or self.deleted else seen.sha256
-
-    @property
-    def settled(self) -> bool:
-        """Whether there is nothing to do until the file is another one."""
-        return self.imported or self.unreadable is not None or self.deleted
+    settled: bool = False
 
 
 NEW = Archive()
@@ -253,33 +258,33 @@ def stream_of(path: str) -> str:
     return f"archive-{path}"
 
 
-def evolve(archive: Archive, event: Event) -> Archive:
-    """Return the archive after an event."""
-    match event:
-        case ArchiveFound():
-            return Archive(found=event)
-        case ArchiveTradesRead(trades=rows):
-            return _read(archive, "trades", len(rows))
-        case ArchiveOrdersRead(orders=rows):
-            return _read(archive, "orders", len(rows))
-        case ArchiveStatusesRead(statuses=rows):
-            return _read(archive, "statuses", len(rows))
-        case ArchiveExecutorsRead(executors=rows):
-            return _read(archive, "executors", len(rows))
-        case ArchiveRestRead():
-            return msgspec.structs.replace(archive, rest=True)
-        case ArchiveImported():
-            return msgspec.structs.replace(archive, imported=True)
-        case ArchiveUnreadable():
-            return Archive(unreadable=event)
-        case ArchiveDeleted():
-            return msgspec.structs.replace(archive, deleted=True)
+def known(last: Event | None) -> Archive:
+    """Return how far an archive is, by the last event of its stream."""
+    match last:
+        case ArchiveFound(sha256=sha256):
+            return Archive(sha256=sha256)
+        case ArchiveOrdersRead(sha256=sha256, first=first, orders=rows):
+            return Archive(sha256=sha256, table="orders", read={"orders": first + len(rows)})
+        case ArchiveTradesRead(sha256=sha256, first=first, trades=rows):
+            return Archive(sha256=sha256, table="trades", read={"trades": first + len(rows)})
+        case ArchiveStatusesRead(sha256=sha256, first=first, statuses=rows):
+            return Archive(sha256=sha256, table="statuses", read={"statuses": first + len(rows)})
+        case ArchiveExecutorsRead(sha256=sha256, first=first, executors=rows):
+            return Archive(sha256=sha256, table="executors", read={"executors": first + len(rows)})
+        case ArchiveRestRead(sha256=sha256):
+            return Archive(sha256=sha256, rest=True)
+        case ArchiveImported(sha256=sha256) | ArchiveUnreadable(sha256=sha256):
+            return Archive(sha256=sha256, settled=True)
         case _:
-            return archive
+            return NEW
 
 
-def _read(archive: Archive, table: Table, rows: int) -> Archive:
-    return msgspec.structs.replace(archive, read={**archive.read, table: archive.read.get(table, 0) + rows})
+def missing(archive: Archive, found: ArchiveFound) -> dict[Table, int]:
+    """Return table → rows to skip of each large table that is not wholly in the log yet."""
+    if archive.rest:
+        return {}
+    begin = 0 if archive.table is None else IN_ORDER.index(archive.table)
+    return {table: archive.read.get(table, 0) for table in IN_ORDER[begin:] if table in found.rows}
 
 
 def find(archive: Archive, found: ArchiveFound) -> list[Event]:
@@ -289,23 +294,16 @@ def find(archive: Archive, found: ArchiveFound) -> list[Event]:
 
 def refuse(archive: Archive, unreadable: ArchiveUnreadable) -> list[Event]:
     """Note that a file cannot be read, once for each content."""
-    known = archive.unreadable is not None and archive.sha256 == unreadable.sha256
-    return [] if known else [unreadable]
+    return [] if archive.settled and archive.sha256 == unreadable.sha256 else [unreadable]
 
 
-def finish(archive: Archive, at: Utc) -> list[Event]:
-    """End an import. Raises `Invalid` while rows are missing: what was counted at its beginning has to be there."""
-    if archive.found is None or archive.settled:
+def finish(archive: Archive, path: str, at: Utc) -> list[Event]:
+    """End an import, all of whose rows are in the log."""
+    if archive.sha256 is None or not archive.rest:
         return []
-    for table, rows in archive.found.rows.items():
-        if table in {"controllers", "positions", "funding"}:
-            continue
-        if archive.read.get(table, 0) != rows:
-            have = archive.read.get(table, 0)
-            raise Invalid(f"The archive {archive.found.path} has {rows} {table}, and {have} of them were read")
-    return [ArchiveImported(path=archive.found.path, imported_at=at)]
+    return [ArchiveImported(path=path, sha256=archive.sha256, imported_at=at)]
 
 
-def delete(archive: Archive, path: str, at: Utc) -> list[Event]:
-    """Note that an archive is deleted."""
-    return [] if archive.deleted else [ArchiveDeleted(path=path, deleted_at=at)]
+def delete(last: Event | None, path: str, at: Utc) -> list[Event]:
+    """Note that an archive is deleted, once."""
+    return [] if isinstance(last, ArchiveDeleted) else [ArchiveDeleted(path=path, deleted_at=at)]

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mappin
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -20,6 +21,7 @@ from adapters.archives import rows
 from commands.ports.archives import Seen, Unreadable
 from domain.archives import (
     BATCH,
+    IN_ORDER,
     ArchiveExecutorsRead,
     ArchiveFound,
     ArchiveOrdersRead,
@@ -33,11 +35,14 @@ from domain.events import Event
 
 logger = structlog.get_logger()
 
-_LARGE: Mapping[Table, Callable[[str, Sequence[object]], Event]] = {
-    "orders": lambda path, found: ArchiveOrdersRead(path=path, orders=found),  # type: ignore[arg-type]
-    "trades": lambda path, found: ArchiveTradesRead(path=path, trades=found),  # type: ignore[arg-type]
-    "statuses": lambda path, found: ArchiveStatusesRead(path=path, statuses=found),  # type: ignore[arg-type]
-    "executors": lambda path, found: ArchiveExecutorsRead(path=path, executors=found),  # type: ignore[arg-type]
+SMALL: Sequence[Table] = ("controllers", "positions", "funding")
+Make = Callable[[ArchiveFound, int, Sequence[Any]], Event]
+
+_LARGE: Mapping[Table, Make] = {
+    "orders": lambda of, n, found: ArchiveOrdersRead(path=of.path, sha256=of.sha256, first=n, orders=found),
+    "trades": lambda of, n, found: ArchiveTradesRead(path=of.path, sha256=of.sha256, first=n, trades=found),
+    "statuses": lambda of, n, found: ArchiveStatusesRead(path=of.path, sha256=of.sha256, first=n, statuses=found),
+    "executors": lambda of, n, found: ArchiveExecutorsRead(path=of.path, sha256=of.sha256, first=n, executors=found),
 }
 
 
@@ -111,8 +116,7 @@ class ArchiveFiles:
             there = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
             if not there & {name for name, _ in rows.TABLES.values()}:
                 raise Unreadable("The database has none of a bot's tables")
-            table: Table
-            for table, (name, _) in rows.TABLES.items():  # type: ignore[assignment]
+            for table, (name, _) in rows.TABLES.items():
                 if name not in there:
                     missing[table] = f"no such table: {name}"
                 else:
@@ -131,17 +135,23 @@ class ArchiveFiles:
         self, file: Path, found: ArchiveFound, skip: Mapping[Table, int], *, rest: bool
     ) -> Generator[Event, None, None]:
         with _readable(), _opened(file) as connection:
-            for table, event in _LARGE.items():
-                if table in found.rows:
-                    for batch in _rows(connection, table, skip.get(table, 0)):
-                        yield event(found.path, batch)
+            for table in IN_ORDER:
+                number = skip.get(table, 0)
+                for batch in _rows(connection, table, number) if table in skip else ():
+                    yield _LARGE[table](found, number, batch)
+                    number += len(batch)
             if rest:
-                small = {
-                    table: [row for batch in _rows(connection, table, 0) for row in batch]
-                    for table in ("controllers", "positions", "funding")
-                    if table in found.rows
-                }
-                yield ArchiveRestRead(path=found.path, **small)  # type: ignore[arg-type]
+                controllers, positions, funding = (
+                    [row for batch in _rows(connection, table, 0) for row in batch] if table in found.rows else []
+                    for table in SMALL
+                )
+                yield ArchiveRestRead(
+                    path=found.path,
+                    sha256=found.sha256,
+                    controllers=controllers,
+                    positions=positions,
+                    funding=funding,
+                )
 
     def _delete(self, path: str) -> bool:
         folder = (self._root / path).parent.parent
@@ -152,7 +162,7 @@ class ArchiveFiles:
         return True
 
 
-def _rows(connection: sqlite3.Connection, table: str, skip: int) -> Iterator[list[object]]:
+def _rows(connection: sqlite3.Connection, table: Table, skip: int) -> Iterator[list[Any]]:
     name, read = rows.TABLES[table]
     found = connection.execute(f'select * from "{name}" order by rowid limit -1 offset ?', (skip,))  # noqa: S608
     while batch := found.fetchmany(BATCH):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from domain.archives import Controller, Executor, Funding, Order, Position, Status, Trade
+from domain.archives import Controller, Executor, Funding, Order, Position, Status, Table, Trade
 from domain.values import ZERO
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -168,7 +168,7 @@ def funding(row: sqlite3.Row) -> Funding:
 
 Reading = Callable[[sqlite3.Row], object]
 
-TABLES: Mapping[str, tuple[str, Reading]] = {
+TABLES: Mapping[Table, tuple[str, Reading]] = {
     "trades": ("TradeFill", trade),
     "orders": ("Order", order),
     "statuses": ("OrderStatus", status),

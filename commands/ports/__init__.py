@@ -10,7 +10,9 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from commands.ports.archives import Archives
 from commands.ports.bots import Fleet
+from commands.ports.strategies import Yaml
 from domain.accounts import Account
 from domain.connectors import ConfigField, TradingRule
 from domain.events import Event, Origin, Recorded
@@ -366,7 +368,8 @@ class Turns:
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """All that handlers and processes reach the outside by.
 
-    `server` is this server's name, `banned` tokens have no value, `fleet` is what bots need.
+    `server` is this server's name, `yaml` what configurations are written with, `banned` tokens have no value, `fleet`
+    is what bots need.
     """
 
     log: Log
@@ -379,6 +382,8 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     new_id: NewId
     spawn: Spawn
     server: str
+    yaml: Yaml
     banned: frozenset[str] = frozenset()
     fleet: Fleet | None = None
+    archives: Archives | None = None
     turns: Turns = msgspec.field(default_factory=Turns)

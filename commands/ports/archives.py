@@ -34,10 +34,10 @@ class Archives(Protocol):
         ...
 
     def read(self, found: ArchiveFound, skip: Mapping[Table, int], *, rest: bool) -> AsyncIterator[Event]:
-        """Yield all rows in batches, those of each table that are in the log already left out.
+        """Yield the rows of the tables that `skip` names in batches, without the first so many of each.
 
-        The small tables come last, and only if `rest`. Raises `Unreadable`, `Unavailable` when the file is another one
-        by now.
+        The small tables come last, in one event, and only if `rest`. Raises `Unreadable`, `Unavailable` when the file
+        is another one by now.
         """
         ...
 

@@ -21,7 +21,7 @@ from domain.analytics.figures import (
     sharpe,
     steps,
 )
-from domain.analytics.lots import Deal, Ledger, Method, take
+from domain.analytics.lots import Close, Deal, Ledger, Method, take
 from domain.values import ZERO, Side
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,7 +52,8 @@ def fills(*rows: tuple[Side, str, str], fee: str = "0", market: str = "BTC-USDT"
 
 
 def run(method: Method, taken: list[Deal]):
-    ledger, closes = Ledger(method=method), []
+    ledger = Ledger(method=method)
+    closes: list[Close] = []
     for deal in taken:
         ledger, closed = take(ledger, deal)
         closes += closed
