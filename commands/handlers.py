@@ -1,6 +1,7 @@
 """The table of all commands: type → (handler, type of its result)."""
 
-from commands import accounts, orders, portfolio, positions, rates, reconciliation, reports
+from commands import accounts, orders, portfolio, positions, rates, reconciliation, reports, strategies
+from commands.bots import updates, watch
 from commands.bus import Handlers
 
 HANDLERS: Handlers = {
@@ -11,4 +12,7 @@ HANDLERS: Handlers = {
     **rates.HANDLERS,
     **reconciliation.HANDLERS,
     **reports.HANDLERS,
+    **strategies.HANDLERS,
+    **updates.HANDLERS,
+    **watch.HANDLERS,
 }

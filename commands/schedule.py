@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from commands.abreast import abreast
+from commands.bots.watch import BotWatch
 from commands.bus import Bus, origin_of_process
 from commands.portfolio import ObserveBalances
 from commands.processes.accounts import reconnect
@@ -34,12 +35,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 def jobs(bus: Bus, watch: OrderWatch, *, observe_every: timedelta, reconcile_every: timedelta) -> Sequence[Job]:
     """Return all jobs of the work part."""
+    fleet = bus.ports.fleet
+    of_bots = (
+        () if fleet is None else (Job(name="watch_bots", every=timedelta(seconds=2), run=BotWatch(bus, fleet).look),)
+    )
     return (
         Job(name="observe_balances", every=observe_every, run=lambda: observe_all(bus), aligned=True),
         Job(name="reconcile", every=reconcile_every, run=lambda: reconcile_all(bus, within=reconcile_every)),
         Job(name="settle_orders", every=timedelta(seconds=3), run=watch.look),
         Job(name="forget_keys", every=timedelta(hours=1), run=lambda: forget_keys(bus)),
         Job(name="reconnect", every=timedelta(seconds=30), run=lambda: reconnect(bus)),
+        *of_bots,
     )
 
 

@@ -30,6 +30,7 @@ BEGINNING = 500
 """How many characters of a nonsense message are recorded."""
 DEEPEST = 64
 """How deeply objects and lists may stand in each other: what reads them later may have less room than we."""
+MOST_CONTROLLERS = 500
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")  # A name that somebody chose, and the time of its deployment behind it.
 _LATEST_SECONDS = 253_402_300_799  # The last one of year 9999: neither Python nor Postgres knows a later time by name.
@@ -94,12 +95,17 @@ def read(topic: str, payload: bytes, heard_at: datetime) -> list[tuple[str, Even
     namespace, _, rest = topic.partition("/")
     instance, _, kind = rest.partition("/")
     reader = _READERS.get(kind)
-    if namespace != NAMESPACE or reader is None or _NAME.fullmatch(instance) is None:
+    if namespace != NAMESPACE or reader is None or not is_name(instance):
         return []
     try:
         return [(instance, event) for event in _mended(reader, payload, instance, heard_at)]
     except (msgspec.MsgspecError, UnicodeDecodeError) as why:
         return [(instance, _nonsense(instance, topic, payload, str(why), heard_at))]
+
+
+def is_name(instance: str) -> bool:
+    """Whether a bot can be called that. Beyond this a topic may hold anything, and so may what is made of it."""
+    return _NAME.fullmatch(instance) is not None
 
 
 def answer(payload: bytes) -> Mapping[str, object]:
@@ -199,6 +205,8 @@ def _event_told(payload: bytes, instance: str, heard_at: datetime) -> Sequence[E
 
 def _reported(payload: bytes, instance: str, heard_at: datetime) -> Sequence[Event]:
     controllers = _controllers(payload)
+    if len(controllers) > MOST_CONTROLLERS:
+        raise msgspec.DecodeError(f"It has {len(controllers):,} controllers; at most {MOST_CONTROLLERS} are read")
     for told in controllers.values():
         _object(told.performance)
         _object(told.custom_info)

@@ -1,0 +1,1 @@
+"""Commands about bots: their lives, and what they tell."""

@@ -1,0 +1,105 @@
+"""Notice which bots fall silent and which are heard again."""
+
+from datetime import datetime, timedelta
+
+from commands.bus import Bus, Call, Command, Handlers, Outcome, origin_of_process
+from commands.deciding import decide
+from commands.ports import Ports
+from commands.ports.bots import Fleet
+from domain.bots import NEW, evolve, hearing, stream_of
+
+
+class LoseBot(Command, frozen=True, kw_only=True):
+    """Record that a bot is silent, if it should not be; `silent_since` counts, `last_heard_at` is shown."""
+
+    instance: str
+    last_heard_at: datetime
+    silent_since: datetime
+    patience: timedelta
+
+
+class HearBot(Command, frozen=True, kw_only=True):
+    """Record that a bot is there, if it was lost or is new."""
+
+    instance: str
+
+
+async def lose(command: LoseBot, call: Call) -> Outcome:
+    """Record the loss, unless it is known or nothing to wonder at."""
+    decided = await decide(
+        call.ports.log,
+        call.origin,
+        stream=stream_of(command.instance),
+        new=NEW,
+        evolve=evolve,
+        decision=lambda bot: hearing.lose(
+            bot,
+            instance=command.instance,
+            last_heard_at=command.last_heard_at,
+            silent_since=command.silent_since,
+            patience=command.patience,
+            at=call.ports.clock(),
+        ),
+    )
+    return Outcome(result=None, position=decided.position)
+
+
+async def hear(command: HearBot, call: Call) -> Outcome:
+    """Record the return, unless the bot was there all the time."""
+    decided = await decide(
+        call.ports.log,
+        call.origin,
+        stream=stream_of(command.instance),
+        new=NEW,
+        evolve=evolve,
+        decision=lambda bot: hearing.hear(bot, instance=command.instance, at=call.ports.clock()),
+    )
+    return Outcome(result=None, position=decided.position)
+
+
+HANDLERS: Handlers = {LoseBot: (lose, None), HearBot: (hear, None)}
+
+
+class BotWatch:
+    """Compares who is heard with who should be. Its memory saves questions; losing it costs time."""
+
+    def __init__(self, bus: Bus, fleet: Fleet) -> None:
+        """Watch over the bots of a fleet."""
+        self._bus = bus
+        self._ports: Ports = bus.ports
+        self._fleet = fleet
+        self._listening_since: datetime | None = None
+        self._present: set[str] = set()
+        self._settled: dict[str, int] = {}  # silent bot → version of its stream at which its silence was decided on
+
+    async def look(self) -> None:
+        """Record who fell silent and who came back. While the broker is away nobody is missed: nobody can be heard."""
+        broker = self._fleet.line.broker()
+        now = self._ports.clock()
+        if not broker.connected:
+            self._listening_since = None
+            return
+        if self._listening_since is None:
+            self._listening_since = now
+        patience = timedelta(seconds=self._fleet.heartbeat_seconds)
+        heard = {name for name, heard_at in broker.bots.items() if now - heard_at < patience}
+        for name in sorted(heard - self._present):
+            await self._bus.dispatch(HearBot(instance=name), origin_of_process("bots", self._ports.new_id))
+            self._present.add(name)
+            self._settled.pop(name, None)
+        self._present &= heard
+        if now - self._listening_since < patience:
+            return
+        silent = sorted({*broker.bots, *await self._ports.lookup.instances()} - heard)
+        ends = await self._ports.log.last([stream_of(name) for name in silent])
+        for name in silent:
+            end = ends[stream_of(name)]
+            if end is None or self._settled.get(name) == end.version:
+                continue
+            since = max(self._listening_since, end.recorded_at, broker.bots.get(name, self._listening_since))
+            if now - since < patience:
+                continue
+            last_heard_at = broker.bots.get(name, since)
+            command = LoseBot(instance=name, last_heard_at=last_heard_at, silent_since=since, patience=patience)
+            await self._bus.dispatch(command, origin_of_process("bots", self._ports.new_id))
+            self._settled[name] = end.version
