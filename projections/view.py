@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any, LiteralString, Protocol
+from typing import Any, LiteralString, Protocol, TypeVar
 
 import msgspec
 import psycopg
@@ -120,6 +120,8 @@ class Changes:
         await self._connection.execute(query, [value for _, given in others for value in given] + list(values))
 
 
+Words = TypeVar("Words", str, str | None)
+
 Apply = Callable[[Changes, Sequence[Recorded]], Awaitable[None]]
 
 
@@ -225,9 +227,9 @@ async def make_tables(connection: Connection, views: Sequence[View]) -> None:
         await connection.execute(view.tables.encode())
 
 
-def text(value: str | None) -> str | None:
+def text(value: Words) -> Words:
     """Return a venue's words as Postgres can keep them: NUL becomes the replacement character."""
-    return value if value is None or "\0" not in value else value.replace("\0", "\ufffd")
+    return value.replace("\0", "\ufffd") if value else value
 
 
 async def dump(connection: Connection, view: View) -> bytes:

@@ -1,6 +1,6 @@
 """The table of all views."""
 
-from projections import accounts, audit, orders, portfolio, positions, rates, reconciliation
+from projections import accounts, audit, bots, orders, portfolio, positions, rates, reconciliation, strategies
 from projections.view import View
 
 VIEWS: tuple[View, ...] = (
@@ -10,5 +10,7 @@ VIEWS: tuple[View, ...] = (
     portfolio.VIEW,
     reconciliation.VIEW,
     rates.VIEW,
+    strategies.VIEW,
+    bots.VIEW,
     audit.VIEW,
 )

@@ -17,9 +17,12 @@ from projections.runner import Progress
 from projections.view import Changes, Connection, View, connect, dump, make_tables, take
 from projections.views import VIEWS
 from tests.projections.conftest import projecting
-from tests.projections.given import EVERYTHING, account, balances, filled, funding, placed, rejected, tell
+from tests.projections.fleet import FLEET
+from tests.projections.given import EVERYTHING as TRADING
+from tests.projections.given import account, balances, filled, funding, placed, rejected, tell
 
 PATIENCE = 10.0
+EVERYTHING = [*TRADING, *FLEET]
 
 
 async def dumps(connection: Connection) -> dict[str, bytes]:

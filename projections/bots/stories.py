@@ -1,0 +1,197 @@
+"""What events make of one bot: its row, its run, its controllers, its lines, and samples of its performance."""
+
+from datetime import datetime
+from operator import attrgetter
+
+from domain.bots import (
+    BotArchived,
+    BotCleared,
+    BotDeployed,
+    BotFailed,
+    BotLogged,
+    BotLost,
+    BotReturned,
+    BotRunDeleted,
+    BotStarted,
+    BotStartRequested,
+    BotStopped,
+    BotStopRequested,
+    BotWoundDown,
+    ControllerReported,
+)
+from domain.events import Event, Recorded
+from projections.bots.rows import (
+    ERROR,
+    LINES,
+    BotRow,
+    ControllerRow,
+    LineRow,
+    PerformanceRow,
+    RunRow,
+    coarsest,
+    line,
+    newest,
+    report,
+    run_of,
+    status_on_the_wire,
+)
+from projections.view import text
+
+
+class Story:
+    """What a batch tells of one bot: its rows as they were, changed event by event."""
+
+    def __init__(self, bot: BotRow) -> None:
+        """Begin with the bot's row; what else its events need is put beside it."""
+        self.bot = bot
+        self.controllers: dict[str, ControllerRow] = {}
+        self.runs: dict[int, RunRow] = {}
+        self.kept: list[LineRow] = []  # what was logged before
+        self.lines: list[LineRow] = []
+        self.spoken: set[str] = set()  # controllers whose row has changed
+        self.samples: list[PerformanceRow] = []
+
+    @property
+    def run(self) -> RunRow | None:
+        """The run that goes on, None for a bot that was only heard."""
+        return None if self.bot.run_id is None else self.runs.get(self.bot.run_id)
+
+    def take(self, recorded: Recorded) -> None:
+        """Take an event of the bot in."""
+        bot = self.bot
+        heard_at: datetime | None = getattr(recorded.event, "heard_at", None)
+        if heard_at is not None:
+            bot.heard_at = heard_at if bot.heard_at is None else max(bot.heard_at, heard_at)
+        match recorded.event:
+            case ControllerReported() as event:
+                self._report(recorded.position, event)
+            case BotLogged() as event:
+                self._log(event)
+            case BotDeployed() as event:
+                self.bot = BotRow(instance=bot.instance, position=recorded.position, run_id=recorded.position)
+                self.runs[recorded.position] = run_of(recorded.position, event)
+                self._silence()
+            case event:
+                self._live(event)
+
+    def _report(self, position: int, event: ControllerReported) -> None:
+        name = text(event.controller)
+        row = self.controllers.get(name)
+        if row is None:
+            row = self.controllers[name] = ControllerRow(
+                instance=self.bot.instance, controller=name, position=position, heard_at=event.heard_at
+            )
+        self.spoken.add(name)
+        row.heard_at = event.heard_at
+        said = report(event)
+        if said is None:
+            row.state = "ended"
+            return
+        row.state, row.report, row.reported_at = "running", said, event.heard_at
+        coarse = coarsest(event.heard_at, row.sampled_at)
+        if coarse is not None:
+            row.sampled_at = event.heard_at
+            self.samples.append(
+                PerformanceRow(
+                    position=position,
+                    instance=self.bot.instance,
+                    controller=name,
+                    heard_at=event.heard_at,
+                    coarsest=coarse,
+                    report=said,
+                )
+            )
+
+    def _log(self, event: BotLogged) -> None:
+        is_error = event.level >= ERROR
+        number = self.bot.errors if is_error else self.bot.lines
+        if is_error:
+            self.bot.errors += 1
+        else:
+            self.bot.lines += 1
+        self.lines.append(
+            LineRow(instance=self.bot.instance, is_error=is_error, slot=number % LINES, number=number, wire=line(event))
+        )
+
+    def _live(self, event: Event) -> None:
+        bot, run = self.bot, self.run
+        match event:
+            case BotStarted():
+                bot.started = bot.runs = True
+                bot.stopping = bot.archiving = bot.flat = bot.lost = False
+                self._silence()
+                if run is not None:
+                    run.run_status, run.stopped_at, run.error_message, run.final_status = "RUNNING", None, None, None
+            case BotFailed(reason=reason):
+                if run is not None:
+                    self._fail(run, text(reason))
+            case BotArchived():
+                if run is not None:
+                    run.deployment_status = "ARCHIVED"
+                    if run.run_status == "STOPPED":
+                        run.error_message = None  # of an attempt before
+            case BotCleared():
+                bot.cleared, bot.runs, bot.stopping, bot.archiving = True, False, False, False
+            case BotRunDeleted():
+                if run is not None:
+                    run.deleted = True
+            case BotLost() | BotReturned():
+                bot.lost = isinstance(event, BotLost)
+            case _:
+                self._stop(event)
+
+    def _stop(self, event: Event) -> None:
+        bot = self.bot
+        match event:
+            case BotStartRequested():
+                bot.stopping = bot.archiving = bot.flat = False
+            case BotStopRequested(archive=archive):
+                heard_only = bot.run_id is None
+                bot.archiving = archive is not None
+                # What has ended already, and is not put away, has nothing left to end.
+                bot.stopping = bot.archiving or heard_only or (bot.runs and not bot.flat)
+            case BotWoundDown(by_itself=by_itself, wound_down_at=at):
+                bot.stopping, bot.flat = bot.archiving, True
+                if by_itself:
+                    self._end(at)
+            case BotStopped(stopped_at=at, exit_code=exit_code, asked_for=asked_for):
+                if self._end(at) and self.run is not None and not asked_for and exit_code:
+                    self.run.run_status = "ERROR"
+                    self.run.error_message = f"The bot ended with exit code {exit_code}, and nobody had stopped it"
+                bot.runs, bot.lost, bot.stopping = False, False, bot.archiving
+                self._silence()
+            case _:
+                pass
+
+    def _fail(self, run: RunRow, reason: str) -> None:
+        run.error_message = reason
+        if not self.bot.archiving:
+            run.run_status = "ERROR"
+        if not self.bot.started:
+            run.deployment_status = "FAILED"
+
+    def _end(self, at: datetime) -> bool:
+        """Let the run end; False where it had ended already, or had not begun."""
+        bot, run = self.bot, self.run
+        if run is None or run.stopped_at is not None or not bot.started:
+            return False
+        run.run_status, run.stopped_at = "STOPPED", at
+        lines = sorted(newest([*self.kept, *self.lines]), key=attrgetter("number"))
+        run.final_status = status_on_the_wire(
+            "stopped",
+            [
+                (row.controller, row.report)
+                for row in sorted(self.controllers.values(), key=attrgetter("position"))
+                if row.report is not None and row.state != "silent"
+            ],
+            [row.wire for row in lines if row.is_error and row.number < bot.errors],
+            [row.wire for row in lines if not row.is_error and row.number < bot.lines],
+            heard=bot.heard_at is not None and not bot.lost,
+        )
+        return True
+
+    def _silence(self) -> None:
+        """Take what the controllers said for what an earlier start of the bot said."""
+        for row in self.controllers.values():
+            row.state = "silent"
+        self.spoken |= set(self.controllers)
