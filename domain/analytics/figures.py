@@ -15,6 +15,8 @@ from domain.values import ZERO, Side
 
 DAYS_A_YEAR = 365
 """Crypto markets do not close."""
+SEPARATOR = "\x1f"
+"""Between the parts of a market's name."""
 _ROOT_OF_YEAR = Decimal(DAYS_A_YEAR).sqrt()
 
 
@@ -40,15 +42,43 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
         return self.amount * self.price
 
 
+class Market(msgspec.Struct, frozen=True, kw_only=True):
+    """How things stand on one market after its last trade, whose price is `price`; `fees` of known price only."""
+
+    ledger: Ledger
+    price: Decimal = ZERO
+    bought: Decimal = ZERO  # base, as `sold`
+    sold: Decimal = ZERO
+    paid: Decimal = ZERO  # quote, for what was bought
+    received: Decimal = ZERO
+    realized: Decimal = ZERO
+    closed_cost: Decimal = ZERO  # what was paid for what is closed, or received for it when it was short
+    fees: Decimal = ZERO
+
+    @property
+    def unrealized(self) -> Decimal:
+        """Profit of what is held, at the price of the last trade."""
+        return self.ledger.unrealized(self.price)
+
+    @property
+    def volume(self) -> Decimal:
+        """What was moved."""
+        return self.paid + self.received
+
+    @property
+    def net(self) -> Decimal:
+        """What was earned on this market, after fees."""
+        return self.realized + self.unrealized - self.fees
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """How things stood after a trade: its own market in `position` and `closed`, all markets in the rest.
+    """How things stood after a trade: its own `market`, what it `closed` there, and all markets in the rest.
 
     `unrealized` values each market at the price of its own last trade.
     """
 
     fill: Fill
-    position: Decimal
-    entry_price: Decimal | None
+    market: Market
     closed: tuple[Close, ...]
     realized: Decimal
     unrealized: Decimal
@@ -86,55 +116,48 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         return self.realized + self.unrealized - self.fees
 
 
-class Sums(msgspec.Struct, frozen=True, kw_only=True):
-    """All that has to be known of the trades before, to go on: as JSON it can be kept beside a view."""
-
-    ledgers: Mapping[str, Ledger] = {}  # by market, its parts joined
-    prices: Mapping[str, Decimal] = {}
-    realized: Decimal = ZERO
-    fees: Decimal = ZERO
-    volume: Decimal = ZERO
-
-
 class Tally:
-    """Counts trades one after the other. The trades of a market must come in their order."""
+    """Counts trades one after the other. The trades of a market must come in their order.
 
-    def __init__(self, method: Method = Method.AVERAGE, sums: Sums | None = None) -> None:
-        """Begin with nothing, or go on from where another one stood."""
-        began = sums or Sums()
-        self._new = Ledger(method=method)
-        self._ledgers = dict(began.ledgers)
-        self._prices = dict(began.prices)
-        self._realized, self._fees, self._volume = began.realized, began.fees, began.volume
-        self._open = {market: ledger.unrealized(self._prices[market]) for market, ledger in self._ledgers.items()}
-        self._unrealized = sum(self._open.values(), ZERO)
+    `markets` are all that has to be known to go on: kept as JSON beside a view, another one begins with them.
+    """
 
-    @property
-    def sums(self) -> Sums:
-        """What another one can go on from."""
-        return Sums(
-            ledgers=dict(self._ledgers),
-            prices=dict(self._prices),
-            realized=self._realized,
-            fees=self._fees,
-            volume=self._volume,
-        )
+    def __init__(self, method: Method = Method.AVERAGE, markets: Mapping[str, Market] | None = None) -> None:
+        """Begin with nothing, or where another one stood."""
+        self.markets = dict(markets or {})
+        self._new = Market(ledger=Ledger(method=method))
+        self._realized = sum((market.realized for market in self.markets.values()), ZERO)
+        self._unrealized = sum((market.unrealized for market in self.markets.values()), ZERO)
+        self._fees = sum((market.fees for market in self.markets.values()), ZERO)
+        self._volume = sum((market.volume for market in self.markets.values()), ZERO)
 
     def take(self, fill: Fill) -> Step:
         """Count a trade, and return how things stand after it."""
-        market = "\x1f".join(fill.market)
+        name = SEPARATOR.join(fill.market)
+        before = self.markets.get(name, self._new)
         deal = Deal(side=fill.side, amount=fill.amount, price=fill.price, at=fill.at, name=fill.trade_id)
-        ledger, closed = take(self._ledgers.get(market, self._new), deal)
-        profit = ledger.unrealized(fill.price)
-        self._unrealized += profit - self._open.get(market, ZERO)
-        self._ledgers[market], self._open[market], self._prices[market] = ledger, profit, fill.price
-        self._realized += sum((close.pnl for close in closed), ZERO)
+        ledger, closed = take(before.ledger, deal)
+        bought = fill.side is Side.BUY
+        realized = sum((close.pnl for close in closed), ZERO)
+        market = Market(
+            ledger=ledger,
+            price=fill.price,
+            bought=before.bought + fill.amount if bought else before.bought,
+            sold=before.sold if bought else before.sold + fill.amount,
+            paid=before.paid + fill.notional if bought else before.paid,
+            received=before.received if bought else before.received + fill.notional,
+            realized=before.realized + realized,
+            closed_cost=before.closed_cost + sum((close.cost for close in closed), ZERO),
+            fees=before.fees + (fill.fee or ZERO),
+        )
+        self.markets[name] = market
+        self._realized += realized
+        self._unrealized += market.unrealized - before.unrealized
         self._fees += fill.fee or ZERO
         self._volume += fill.notional
         return Step(
             fill=fill,
-            position=ledger.position,
-            entry_price=ledger.entry_price,
+            market=market,
             closed=closed,
             realized=self._realized,
             unrealized=self._unrealized,
@@ -241,7 +264,7 @@ def exposure(taken: Sequence[Step]) -> Decimal | None:
     held: dict[tuple[str, ...], Decimal] = {}
     total, seconds, now = ZERO, ZERO, ZERO
     for step, following in pairwise(taken):
-        value = abs(step.position) * step.fill.price
+        value = abs(step.market.ledger.position) * step.fill.price
         now += value - held.get(step.fill.market, ZERO)
         held[step.fill.market] = value
         lasted = Decimal((following.fill.at - step.fill.at) // timedelta(microseconds=1)).scaleb(-6)

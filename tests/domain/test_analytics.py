@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from domain.analytics.figures import (
     Fill,
-    Sums,
+    Market,
     Tally,
     daily,
     exposure,
@@ -207,8 +207,11 @@ def test_markets_keep_apart():
     second = fills((SELL, "1", "10"), market="ETH-USDT")
     third = fills((SELL, "1", "130"), market="BTC-USDT")
     taken = list(steps([*first, *second, *third]))
-    assert [step.position for step in taken] == [1, -1, 0]
+    assert [step.market.ledger.position for step in taken] == [1, -1, 0]
     assert taken[-1].realized == 30
+    assert taken[-1].market.net == 30
+    assert (taken[-1].market.bought, taken[-1].market.sold) == (1, 1)
+    assert (taken[-1].market.closed_cost, taken[-1].market.volume) == (100, 230)
 
 
 def test_sharpe_is_the_mean_over_the_deviation_of_days_a_year():
@@ -244,6 +247,6 @@ def test_a_tally_goes_on_from_what_was_kept_of_it(given_rows, at):
     whole = list(steps(taken))
     first = Tally()
     before = [first.take(fill) for fill in taken[:at]]
-    kept = msgspec.json.decode(msgspec.json.encode(first.sums), type=Sums)
-    second = Tally(sums=kept)
+    kept = msgspec.json.decode(msgspec.json.encode(first.markets), type=dict[str, Market])
+    second = Tally(markets=kept)
     assert [*before, *map(second.take, taken[at:])] == whole
