@@ -15,6 +15,7 @@ import pytest
 from adapters.exchanges.paper import PaperExchange
 from adapters.exchanges.paper_feed import SyntheticFeed
 from adapters.exchanges.venues import ConnectedVenues
+from adapters.yaml import HummingbotYaml
 from commands.accounts import first_start
 from commands.bus import Bus, Command, origin_of_process
 from commands.handlers import HANDLERS
@@ -69,6 +70,7 @@ class Server:
             new_id=new_id,
             spawn=self.spawn,
             server="s1",
+            yaml=HummingbotYaml(),
         )
         self.bus = Bus(ports, HANDLERS)
         self.spawn(self.intake.run(self.bus), waits=False)

@@ -40,6 +40,7 @@ from adapters.http.requests import Request
 from adapters.logging import configure
 from adapters.settings import Settings
 from adapters.uvicorn import web
+from adapters.yaml import HummingbotYaml
 from commands.bus import Bus
 from commands.handlers import HANDLERS
 from commands.intake import Intake
@@ -152,6 +153,7 @@ async def nectar(wanted: Wanted, settings: Settings) -> AsyncIterator[App]:
             new_id=uuid4,
             spawn=sending,
             server="bench",
+            yaml=HummingbotYaml(),
         )
         bus = Bus(ports, HANDLERS)
         loops.append(tasks.create_task(intake.run(bus)))

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from adapters.yaml import HummingbotYaml
 from commands.bus import Bus, Command, Outcome
 from commands.handlers import HANDLERS
 from commands.intake import Intake
@@ -288,6 +289,7 @@ async def world() -> AsyncIterator[World]:
             new_id=lambda: UUID(int=next(ids)),
             spawn=spawn,
             server="s1",
+            yaml=HummingbotYaml(),
             banned=frozenset({"SPAM"}),
         )
         bus = Bus(ports, HANDLERS)

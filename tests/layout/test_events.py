@@ -19,6 +19,7 @@ GOLDEN = Path(__file__).parents[1] / "golden_events"
 UNVIEWED = {
     "LeverageRequested": "an intent; views show the leverage that the venue took",
     "PositionModeRequested": "an intent; views show the mode that the venue took",
+    "BotConfigChanged": "what a bot has is asked of its files, which it may be given by hand as well",
     "MarginRefused": "changes nothing; it is the answer to the request before it",
 }
 
