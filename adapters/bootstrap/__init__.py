@@ -33,6 +33,7 @@ from adapters.seals import Sealer
 from adapters.settings import Settings
 from adapters.turn import Turn
 from adapters.vault import Vault
+from adapters.yaml import HummingbotYaml
 from commands import schedule
 from commands.accounts import first_start
 from commands.bus import Bus
@@ -153,6 +154,7 @@ async def server(
             new_id=uuid4,
             spawn=sending,
             server=name,
+            yaml=HummingbotYaml(),
             banned=settings.banned_tokens,
         )
         bus = Bus(ports, HANDLERS)
