@@ -6,6 +6,7 @@ whoever goes on after a crash knows what is done. What bots get and do: hummingb
 `services/docker_service.py`, `services/bots_orchestrator.py`@ee7ce5c.
 """
 
+from domain.bots.deciding import LONGEST_NAME, Step, instance_name, next_step
 from domain.bots.life import (
     LIFE_EVENTS,
     NEW,
@@ -46,6 +47,7 @@ EVENTS = (*LIFE_EVENTS, *UPDATE_EVENTS)
 __all__ = [
     "EVENTS",
     "LIFE_EVENTS",
+    "LONGEST_NAME",
     "NEW",
     "UPDATE_EVENTS",
     "ArchivePlace",
@@ -71,8 +73,11 @@ __all__ = [
     "BotTalkedNonsense",
     "BotWoundDown",
     "ControllerReported",
+    "Step",
     "UpdatesDropped",
     "evolve",
+    "instance_name",
+    "next_step",
     "stream_of",
     "updates_of",
 ]

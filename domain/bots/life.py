@@ -20,9 +20,10 @@ class ArchivePlace(msgspec.Struct, frozen=True, kw_only=True):
 class BotDeployed(Event, frozen=True, kw_only=True):
     """Somebody wants a bot: all that is needed to make it, durable before anything is made.
 
-    `request` is the request's body as it came, for the run's `deployment_config`. `script_config` is the file name
-    under `conf/scripts`, None for a script that needs none; `configs` are file name under `conf/` → its YAML
-    (`scripts/x.yml`, `controllers/a.yml`), the very versions that were current when the decision was made.
+    `request` is the request's body as it came, but with the instance's whole name, for the run's `deployment_config`.
+    `script_config` is the file name under `conf/scripts`, None for a script that needs none; `configs` are file name
+    under `conf/` → its YAML (`scripts/x.yml`, `controllers/a.yml`), the very versions that were current when the
+    decision was made.
     """
 
     instance: str
@@ -53,7 +54,10 @@ class BotStarted(Event, frozen=True, kw_only=True):
 
 
 class BotFailed(Event, frozen=True, kw_only=True):
-    """A deployment or a start came to nothing. What it had made is removed again when it was a deployment."""
+    """A deployment or a start came to nothing, or a step of archiving did and is tried again.
+
+    What a deployment had made is removed again. `BotStarted` and `BotArchived` say that what failed is overcome.
+    """
 
     instance: str
     reason: str
@@ -68,20 +72,29 @@ class BotStartRequested(Event, frozen=True, kw_only=True):
 
 
 class BotStopRequested(Event, frozen=True, kw_only=True):
-    """Somebody wants a bot to end its strategy; with `archive`, its container too, and its files put away there."""
+    """Somebody wants a bot to end its strategy; with `archive`, its container too, and its files put away there.
+
+    With `at_once` the bot answers before its strategy has ended, so that its answer is no sign of that.
+    """
 
     instance: str
     skip_order_cancellation: bool = False
+    at_once: bool = False
     archive: ArchivePlace | None = None
     requested_at: Utc
 
 
 class BotStopTold(Event, frozen=True, kw_only=True):
-    """The bot was told to stop. `status` and `message` are its answer, `status` None when it gave none in time."""
+    """The bot was told to stop, at `told_at`. `status` and `message` are its answer, `status` None where none came.
+
+    `again` is True when it may have been told before, by a server that died over it: what a bot answers the second time
+    does not say that its strategy has ended.
+    """
 
     instance: str
     status: int | None
     message: str = ""
+    again: bool = False
     told_at: Utc
 
 
@@ -167,11 +180,12 @@ def stream_of(instance: str) -> str:
 class Bot(msgspec.Struct, frozen=True, kw_only=True):
     """An instance as its events tell. A bot that was only heard has no `deployed`.
 
-    `runs` is whether its container should be running, by all that was recorded; `stopping` is the request that is not
-    finished yet, with how far it has come in `told`, `wound_down` and `archived`.
+    `runs` is whether its container should be running, by all that was recorded; `stopping` is the request that holds
+    until the bot is started again, with how far it has come in `told`, `wound_down` and `archived`.
     """
 
     deployed: BotDeployed | None = None
+    heard: bool = False
     prepared: bool = False
     runtime_id: str | None = None
     runs: bool = False
@@ -186,6 +200,16 @@ class Bot(msgspec.Struct, frozen=True, kw_only=True):
     run_deleted: bool = False
     lost: bool = False
 
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of it at all."""
+        return self.heard or self.deployed is not None
+
+    @property
+    def archiving(self) -> bool:
+        """Whether its container is to end and its files are to be put away."""
+        return self.stopping is not None and self.stopping.archive is not None
+
 
 NEW = Bot()
 
@@ -199,15 +223,15 @@ def evolve(bot: Bot, event: Event) -> Bot:
         case BotPrepared():
             return change(bot, prepared=True)
         case BotStartRequested():
-            return change(bot, starting=True, failed=None)
+            return change(bot, starting=True, failed=None, stopping=None, told=None, wound_down=None)
         case BotStarted(runtime_id=runtime_id):
-            return change(
-                bot, runtime_id=runtime_id, runs=True, starting=False, container_stopped=False, lost=False, failed=None
-            )
+            return _started(bot, runtime_id)
         case BotFailed(reason=reason):
             return change(bot, failed=reason, starting=False)
         case BotStopRequested():
-            return change(bot, stopping=event, told=None, wound_down=None)
+            # What was wound down stays so until it is started; of one that was only heard nobody knows whether it was.
+            again = change(bot, stopping=event)
+            return again if bot.deployed else change(again, told=None, wound_down=None)
         case BotStopTold():
             return change(bot, told=event)
         case BotWoundDown():
@@ -215,12 +239,28 @@ def evolve(bot: Bot, event: Event) -> Bot:
         case BotStopped():
             return change(bot, runs=False, container_stopped=True, lost=False)
         case BotArchived(location=location):
-            return change(bot, archived=location)
+            return change(bot, archived=location, failed=None)
         case BotCleared():
-            return change(bot, cleared=True, stopping=None, runs=False)
+            return change(bot, cleared=True, stopping=None, starting=False, runs=False, lost=False)
         case BotRunDeleted():
             return change(bot, run_deleted=True)
         case BotLost() | BotReturned():
-            return change(bot, lost=isinstance(event, BotLost))
+            return change(bot, lost=isinstance(event, BotLost), heard=True)
         case _:
             return bot
+
+
+def _started(bot: Bot, runtime_id: str) -> Bot:
+    # What was wound down trades again. An archive that was asked for is still wanted, and everything before it again.
+    return msgspec.structs.replace(
+        bot,
+        runtime_id=runtime_id,
+        runs=True,
+        starting=False,
+        stopping=bot.stopping if bot.archiving else None,
+        told=None,
+        wound_down=None,
+        container_stopped=False,
+        lost=False,
+        failed=None,
+    )
