@@ -10,11 +10,13 @@ from domain.accounts import Account
 from domain.orders import OrderObserved, OrderPlaced
 from domain.positions import PositionObserved
 from domain.values import PositionSide
-from projections import accounts, orders, portfolio, positions
+from projections import accounts, orders, portfolio, positions, strategies
 from projections.pool import Pool
 from projections.view import Connection
 
-LOOKED_UP = tuple(view.name for view in (accounts.VIEW, orders.VIEW, positions.VIEW, portfolio.VIEW))
+LOOKED_UP = tuple(
+    view.name for view in (accounts.VIEW, orders.VIEW, positions.VIEW, portfolio.VIEW, strategies.VIEW)
+)
 """The views that are asked here: no other one keeps anything waiting."""
 
 _EVER = datetime.max.replace(tzinfo=UTC)
@@ -57,6 +59,11 @@ class Views:
         """Return the open orders whose cancel was requested before that time and not answered, oldest first."""
         async with self._connection() as connection:
             return await orders.cancels_unanswered(connection, requested_before=requested_before)
+
+    async def sources(self) -> Mapping[str, str]:
+        """Return path below `bots/` → source of every script and controller."""
+        async with self._connection() as connection:
+            return await strategies.sources(connection)
 
 
 async def _memory(connection: Connection, account: str, connector: str) -> AccountMemory:

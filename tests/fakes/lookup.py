@@ -11,6 +11,7 @@ from domain.events import Recorded
 from domain.orders import CancelRequested, OrderObserved, OrderPlaced, Status
 from domain.portfolio import Balance, BalancesObserved
 from domain.positions import FundingPaid, PositionObserved
+from domain.strategies import ControllerDeleted, ControllerSaved, ScriptDeleted, ScriptSaved
 
 
 class ScanningLookup:
@@ -92,6 +93,20 @@ class ScanningLookup:
                 for r in streams[orders.stream_of(placed.client_order_id)]
             )
         ]
+
+    async def sources(self) -> Mapping[str, str]:
+        sources: dict[str, str] = {}
+        for recorded in await self._log.page(0, 1_000_000):
+            match recorded.event:
+                case ScriptSaved(name=name, source=source):
+                    sources[f"scripts/{name}.py"] = source
+                case ScriptDeleted(name=name):
+                    sources.pop(f"scripts/{name}.py")
+                case ControllerSaved(type=type_, name=name, source=source):
+                    sources[f"controllers/{type_}/{name}.py"] = source
+                case ControllerDeleted(type=type_, name=name):
+                    sources.pop(f"controllers/{type_}/{name}.py")
+        return sources
 
     @staticmethod
     def _begun(streams: Mapping[str, list[Recorded]]) -> list[tuple[OrderPlaced | OrderObserved, orders.Order]]:
