@@ -1,0 +1,107 @@
+"""The connection to an engine: one client, made when it is first needed, and threads that wait for it."""
+
+import asyncio
+import os
+import re
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import docker
+from docker.errors import APIError, DockerException
+from docker.utils import kwargs_from_env
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from domain.errors import DomainError, Invalid, Unavailable
+
+T = TypeVar("T")
+
+INSTANCE = "nectar.instance"
+"""The label with the name of the instance that a container, service, volume, config or secret is of."""
+
+OWNER = "nectar.owner"
+"""The label with the name of the data whose servers may touch it."""
+
+_THREADS = 32
+_SECONDS = 60
+_OWN_FAULT = 500
+_EXITED = re.compile(r"Exited \((\d+)\)")
+
+
+class Connection:
+    """An engine, wherever it is: at `url`, or where the environment says (`DOCKER_HOST`), or at its usual socket."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._client: docker.APIClient | None = None
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
+
+    async def call(self, work: Callable[[docker.APIClient], T]) -> T:
+        """Return what is asked of the engine. Raises `Unavailable` where none answers, its `APIError` as it comes."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.call_here, work)
+
+    def call_here(self, work: Callable[[docker.APIClient], T]) -> T:
+        """As `call`, in a thread of the caller's own."""
+        try:
+            return work(self._opened())
+        except APIError:
+            raise
+        except (DockerException, RequestException, HTTPError, OSError) as e:
+            raise Unavailable(f"No Docker engine answers at {self._where()}: {brief(e)}") from e
+
+    def close(self) -> None:
+        """Let go of the engine; calls that are under way end by themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _opened(self) -> docker.APIClient:
+        # The version of the API is agreed upon with the engine when it first answers.
+        with self._lock:
+            if self._client is None:
+                given = kwargs_from_env() if self._url is None else {"base_url": self._url}
+                self._client = docker.APIClient(**given, timeout=_SECONDS, max_pool_size=_THREADS)
+            return self._client
+
+    def _where(self) -> str:
+        return self._url or os.environ.get("DOCKER_HOST") or "its usual socket"
+
+
+def reason(error: APIError) -> str:
+    """Return what the engine says is wrong, in its own words."""
+    return str(error.explanation or error).strip()
+
+
+def refusal(thing: str, error: APIError) -> DomainError:
+    """Return what to raise when the engine does not do something with a thing: its own fault, or ours."""
+    own = error.status_code is not None and error.status_code >= _OWN_FAULT
+    return (Unavailable if own else Invalid)(f"{thing}: {reason(error)}")
+
+
+def exit_code(shown: str) -> int | None:
+    """Return the exit code in a list's text on a container (`Exited (137) 2 hours ago`), None where there is none."""
+    found = _EXITED.match(shown)
+    return None if found is None else int(found[1])
+
+
+def brief(error: BaseException) -> str:
+    """Return an error of the connection without the layers that it went through."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return str(error) or type(error).__name__
+
+
+def labels(owner: str, instance: str) -> dict[str, str]:
+    """Return the labels of what is made for an instance."""
+    return {OWNER: owner, INSTANCE: instance}
+
+
+def is_ours(found: Mapping[str, str] | None, owner: str, instance: str | None = None) -> bool:
+    """Whether what carries these labels is of our data, and of that instance if one is named."""
+    found = found or {}
+    return found.get(OWNER) == owner and instance in {None, found.get(INSTANCE)}
