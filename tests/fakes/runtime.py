@@ -1,4 +1,4 @@
-"""Where bots run, and the containers beside them, in memory: for tests of what uses them; passes the real ones' suite."""
+"""Where bots run, and the containers beside them, in memory: the runtime passes the real ones' suite."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
