@@ -14,7 +14,15 @@ from adapters.http.errors import HANDLERS, socket_failed
 from adapters.http.parameters import held_to_bounds
 from adapters.http.protocol import App
 from adapters.http.requests import BODY_BYTES, Entrance, Request
+from adapters.http.slashes import Slashes
 from adapters.settings import Settings
+
+SLASHED = {
+    "/archived-bots/": frozenset(
+        {"status", "summary", "performance", "trades", "orders", "executors", "positions", "controllers"}
+    )
+}
+"""Where a path has slashes inside of a parameter, and which words may follow it."""
 
 
 def build(
@@ -35,7 +43,8 @@ def build(
         logging_config=None,
         openapi_config=config,
     )
-    authenticated = Authentication(cast("App", app), username=settings.username, password=settings.password)
+    routed = Slashes(cast("App", app), SLASHED)
+    authenticated = Authentication(routed, username=settings.username, password=settings.password)
     across = CrossOrigin(authenticated, origins=settings.cors_origins, pattern=settings.cors_origin_regex)
     return Entrance(across)
 

@@ -1,11 +1,12 @@
 """The table of all commands: type → (handler, type of its result)."""
 
-from commands import accounts, orders, portfolio, positions, rates, reconciliation, reports, strategies
+from commands import accounts, archives, orders, portfolio, positions, rates, reconciliation, reports, strategies
 from commands.bots import updates, watch
 from commands.bus import Handlers
 
 HANDLERS: Handlers = {
     **accounts.HANDLERS,
+    **archives.HANDLERS,
     **orders.HANDLERS,
     **portfolio.HANDLERS,
     **positions.HANDLERS,

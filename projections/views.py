@@ -1,6 +1,6 @@
 """The table of all views."""
 
-from projections import accounts, audit, bots, orders, portfolio, positions, rates, reconciliation, strategies
+from projections import accounts, archives, audit, bots, orders, portfolio, positions, rates, reconciliation, strategies
 from projections.view import View
 
 VIEWS: tuple[View, ...] = (
@@ -12,5 +12,6 @@ VIEWS: tuple[View, ...] = (
     rates.VIEW,
     strategies.VIEW,
     bots.VIEW,
+    archives.VIEW,
     audit.VIEW,
 )

@@ -3,6 +3,7 @@
 from litestar import Controller
 
 from read_api.accounts import Accounts
+from read_api.archives import Archives
 from read_api.audit import Audit
 from read_api.audit.feed import AuditFeed
 from read_api.candles import CandleReads
@@ -32,4 +33,5 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     AuditFeed,
     Sockets,
     Reconciliation,
+    Archives,
 )

@@ -18,6 +18,7 @@ from domain.rates import Prices, SourcePrices
 from domain.values import OrderType
 from projections.pool import Pool
 from projections.runner import Progress
+from read_api.archives import Kept
 from read_api.audit.feed import Following
 from read_api.controllers import CONTROLLERS
 from read_api.settle import Reads
@@ -138,6 +139,7 @@ async def server(database_url: str, log: Log) -> AsyncIterator[Server]:
             "readiness": readiness,
             "rate_sources": quotes,
             "candles": None,  # their own tests bring a venue that has some
+            "long_answers": Kept(),
             "sockets": None,  # only a real server has those
             "following": Following(tail=log, stopping=asyncio.Event()),
         }

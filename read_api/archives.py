@@ -1,0 +1,353 @@
+"""Archived bots: what their databases say, and what their trades come to.
+
+All of it is in the log; no answer opens a file. Shapes: hummingbot-api `routers/archived_bots.py`@ee7ce5c.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+
+from adapters.http.answers import Answer
+from adapters.http.bodies import encode
+from adapters.http.requests import Request
+from adapters.http.slashes import slashed
+from domain.analytics.figures import Market
+from domain.errors import Conflict, Invalid, NotFound
+from domain.values import ZERO
+from projections import archives
+from projections.archives import Archive
+from projections.view import Connection
+from read_api.pages import described
+from read_api.settle import Headers, Reads
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Offset = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+Status = Annotated[str, msgspec.Meta(max_length=100)]
+
+_CHECKED = {
+    "trade_fill": "trades",
+    "orders": "orders",
+    "order_status": "statuses",
+    "executors": "executors",
+    "controllers": "controllers",
+    "positions": "positions",
+}
+"""The contract's name of a table's check → ours of the table."""
+_KEPT_BYTES = 64 * 1024 * 1024
+
+
+class Numbered(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a page of an archive's rows stands."""
+
+    total: int
+    limit: int
+    offset: int
+    has_more: bool
+
+
+class StatusAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether each table of a database could be read: `Correct`, or what is wrong with it."""
+
+    db_path: str
+    status: Mapping[str, object]
+    healthy: bool
+    state: str
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a database holds, and of which markets."""
+
+    db_path: str
+    total_orders: int
+    total_trades: int
+    total_executors: int
+    total_positions: int
+    total_controllers: int
+    trading_pairs: Sequence[str]
+    exchanges: Sequence[str]
+
+
+class PerformanceSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What all trades of an archive come to, over all markets; in quote, positions in base."""
+
+    total_trades: int
+    final_net_pnl_quote: float
+    final_realized_pnl_quote: float
+    final_unrealized_pnl_quote: float
+    total_fees_quote: float
+    total_volume_quote: float
+    final_net_position: float
+    trading_pairs: Sequence[str]
+    connector_names: Sequence[str]
+
+
+class Kept:
+    """Long answers that were made, the last ones, by database and the position in the log that they were made at."""
+
+    def __init__(self, most_bytes: int = _KEPT_BYTES) -> None:
+        """Keep so many bytes."""
+        self._most = most_bytes
+        self._bytes = 0
+        self._answers: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+
+    def get(self, path: str, position: int) -> bytes | None:
+        """Return an answer that was kept."""
+        answer = self._answers.get((path, position))
+        if answer is not None:
+            self._answers.move_to_end((path, position))
+        return answer
+
+    def keep(self, path: str, position: int, answer: bytes) -> None:
+        """Keep an answer, and let go of those that were not asked for longest."""
+        self._bytes += len(answer) - len(self._answers.pop((path, position), b""))
+        self._answers[path, position] = answer
+        while self._bytes > self._most:
+            _, oldest = self._answers.popitem(last=False)
+            self._bytes -= len(oldest)
+
+
+def status_on_the_wire(archive: Archive) -> StatusAnswer:
+    """Return how a database is; one that could not be read has the same reason for each table."""
+    checks = {}
+    for name, table in _CHECKED.items():
+        if archive.reason is not None:
+            checks[name] = f"Error - {archive.reason}"
+        elif table in archive.missing:
+            checks[name] = f"Error - {archive.missing[table]}"  # type: ignore[index]
+        elif not archive.rows.get(table):  # type: ignore[call-overload]
+            checks[name] = "Error - No records matched"
+        else:
+            checks[name] = "Correct"
+    healthy = all(check == "Correct" for check in checks.values())
+    status = {
+        "db_name": archive.path.rsplit("/", 1)[-1],
+        "db_path": f"sqlite:///{archive.path}",
+        **checks,
+        "general_status": healthy,
+    }
+    return StatusAnswer(db_path=archive.path, status=status, healthy=healthy, state=archive.state)
+
+
+def performance_on_the_wire(trades: int, markets: Mapping[tuple[str, str], Market]) -> PerformanceSummary:
+    """Return the sums over all markets."""
+    every = list(markets.values())
+    return PerformanceSummary(
+        total_trades=trades,
+        final_net_pnl_quote=float(sum((market.net for market in every), ZERO)),
+        final_realized_pnl_quote=float(sum((market.realized for market in every), ZERO)),
+        final_unrealized_pnl_quote=float(sum((market.unrealized for market in every), ZERO)),
+        total_fees_quote=float(sum((market.fees for market in every), ZERO)),
+        total_volume_quote=float(sum((market.volume for market in every), ZERO)),
+        final_net_position=float(sum((market.ledger.position for market in every), ZERO)),
+        trading_pairs=list(dict.fromkeys(pair for _, pair in markets)),
+        connector_names=list(dict.fromkeys(connector for connector, _ in markets)),
+    )
+
+
+async def _known(connection: Connection, given: str) -> Archive:
+    """Return an archive. Raises `Invalid` for a path that leads elsewhere, `NotFound` for one that the log has not."""
+    path = slashed(given)
+    parts = path.split("/")
+    if parts[:2] != ["bots", "archived"] or ".." in parts:
+        raise Invalid(f"Path '{path[:200]}' is outside the archived bots directory")
+    archive = await archives.archive(connection, path)
+    if archive is None:
+        raise NotFound(f"Database path '{path[:200]}' not found")
+    return archive
+
+
+async def _readable(connection: Connection, given: str) -> Archive:
+    """Return an archive that is whole in the log. Raises as `_known`, `Invalid` for one that could not be read.
+
+    Raises `Conflict` for one that is being imported.
+    """
+    archive = await _known(connection, given)
+    if archive.reason is not None:
+        raise Invalid(f"Database '{archive.path}' cannot be read: {archive.reason}")
+    if archive.state != "imported":
+        raise Conflict(f"Database '{archive.path}' is being imported: try again in a moment")
+    return archive
+
+
+def _listed(name: str, path: str, wires: Sequence[str], last: tuple[str, object], headers: Headers) -> Answer:
+    rows = ",".join(wires).encode()
+    body = b'{"db_path":%s,"%s":[%s],"%s":%s}' % (encode(path), name.encode(), rows, last[0].encode(), encode(last[1]))
+    return Answer(200, body, headers)
+
+
+class Archives(Controller):
+    """Archived bots, as their databases tell."""
+
+    path = "/archived-bots"
+    tags = ("Archived bots",)
+
+    @get("/", status_code=200, summary="List the databases", responses=described(list[str], "Paths"))
+    async def databases(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
+        """Answer the path of every database of an archived bot, those that cannot be read among them."""
+        headers = await reads.settle(request, "archives")
+        async with reads.connection() as connection:
+            return Answer(200, encode(await archives.paths(connection)), headers)
+
+    @get(
+        "/{db_path:str}/status",
+        status_code=200,
+        summary="Say whether a database is whole",
+        responses=described(StatusAnswer, "Each table's check"),
+    )
+    async def status(self, request: Request, db_path: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
+        """Answer how each table of a database is."""
+        headers = await reads.settle(request, "archives")
+        async with reads.connection() as connection:
+            return Answer(200, encode(status_on_the_wire(await _known(connection, db_path))), headers)
+
+    @get(
+        "/{db_path:str}/summary",
+        status_code=200,
+        summary="Say how much a database holds",
+        responses=described(Summary, "Counts and markets"),
+    )
+    async def summary(self, request: Request, db_path: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
+        """Answer how many rows there are, and of which pairs and exchanges."""
+        headers = await reads.settle(request, "archives")
+        async with reads.connection() as connection:
+            archive = await _readable(connection, db_path)
+            pairs, exchanges = await archives.markets_of(connection, archive.path)
+        answer = Summary(
+            db_path=archive.path,
+            total_orders=archive.rows.get("orders", 0),
+            total_trades=archive.rows.get("trades", 0),
+            total_executors=archive.rows.get("executors", 0),
+            total_positions=archive.rows.get("positions", 0),
+            total_controllers=archive.rows.get("controllers", 0),
+            trading_pairs=pairs,
+            exchanges=exchanges,
+        )
+        return Answer(200, encode(answer), headers)
+
+    @get(
+        "/{db_path:str}/performance",
+        status_code=200,
+        summary="Say what an archived bot has earned",
+        responses=described(PerformanceSummary, "Sums, and how things stood after each trade"),
+    )
+    async def performance(
+        self,
+        request: Request,
+        db_path: FromPath[str],
+        reads: NamedDependency[Reads],
+        long_answers: NamedDependency[Kept],
+    ) -> Answer:
+        """Answer what all trades come to, by average cost, and how things stood on its market after each trade."""
+        headers = await reads.settle(request, "archives")
+        async with reads.connection() as connection:
+            archive = await _readable(connection, db_path)
+            body = long_answers.get(archive.path, archive.position)
+            if body is None:
+                rows = ",".join(await archives.steps(connection, archive.path)).encode()
+                sums = encode(performance_on_the_wire(archive.rows.get("trades", 0), archive.markets))
+                start = b'{"db_path":%s,"summary":%s,' % (encode(archive.path), sums)
+                body = b'%s"performance_data":[%s]}' % (start, rows)
+                long_answers.keep(archive.path, archive.position, body)
+        return Answer(200, body, headers)
+
+    @get(
+        "/{db_path:str}/trades",
+        status_code=200,
+        summary="List the trades",
+        responses=described(Numbered, "A page of trades, as the bot wrote them"),
+    )
+    async def trades(
+        self,
+        *,
+        request: Request,
+        db_path: FromPath[str],
+        reads: NamedDependency[Reads],
+        limit: FromQuery[Limit] = 100,
+        offset: FromQuery[Offset] = 0,
+    ) -> Answer:
+        """Answer a page of trades, in the order in which the bot wrote them."""
+        return await _page(request, reads, db_path, "trades", limit=limit, offset=offset)
+
+    @get(
+        "/{db_path:str}/orders",
+        status_code=200,
+        summary="List the orders",
+        responses=described(Numbered, "A page of orders, as the bot wrote them"),
+    )
+    async def orders(
+        self,
+        *,
+        request: Request,
+        db_path: FromPath[str],
+        reads: NamedDependency[Reads],
+        limit: FromQuery[Limit] = 100,
+        offset: FromQuery[Offset] = 0,
+        status: FromQuery[Status | None] = None,
+    ) -> Answer:
+        """Answer a page of orders, of all or of those with a status."""
+        return await _page(request, reads, db_path, "orders", limit=limit, offset=offset, status=status)
+
+    @get(
+        "/{db_path:str}/positions",
+        status_code=200,
+        summary="List the positions that were open at the end",
+        responses=described(Numbered, "A page of positions"),
+    )
+    async def positions(
+        self,
+        *,
+        request: Request,
+        db_path: FromPath[str],
+        reads: NamedDependency[Reads],
+        limit: FromQuery[Limit] = 100,
+        offset: FromQuery[Offset] = 0,
+    ) -> Answer:
+        """Answer a page of positions; an older bot's database has none."""
+        return await _page(request, reads, db_path, "positions", limit=limit, offset=offset)
+
+    @get(
+        "/{db_path:str}/executors",
+        status_code=200,
+        summary="List the executors",
+        responses=described(Numbered, "All executors"),
+    )
+    async def executors(self, request: Request, db_path: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
+        """Answer all executors that had ended."""
+        return await _whole(request, reads, db_path, "executors")
+
+    @get(
+        "/{db_path:str}/controllers",
+        status_code=200,
+        summary="List the controllers",
+        responses=described(Numbered, "All controllers"),
+    )
+    async def controllers(self, request: Request, db_path: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
+        """Answer all controllers, one for each start of the bot."""
+        return await _whole(request, reads, db_path, "controllers")
+
+
+async def _page(
+    request: Request, reads: Reads, db_path: str, kind: str, *, limit: int, offset: int, status: str | None = None
+) -> Answer:
+    headers = await reads.settle(request, "archives")
+    async with reads.connection() as connection:
+        archive = await _readable(connection, db_path)
+        wires, total = await archives.listed(
+            connection, archive.path, kind, limit=limit, offset=offset, status=status or None
+        )
+    more = offset + len(wires) < total
+    pagination = Numbered(total=total, limit=limit, offset=offset, has_more=more)
+    return _listed(kind, archive.path, wires, ("pagination", pagination), headers)
+
+
+async def _whole(request: Request, reads: Reads, db_path: str, kind: str) -> Answer:
+    headers = await reads.settle(request, "archives")
+    async with reads.connection() as connection:
+        archive = await _readable(connection, db_path)
+        wires, total = await archives.listed(connection, archive.path, kind)
+    return _listed(kind, archive.path, wires, ("total", total), headers)
