@@ -7,9 +7,18 @@ from typing import Any, LiteralString, TypeVar
 
 import msgspec
 
-from domain.bots import EVENTS, LIFE_EVENTS, BotDeployed, BotStarted, BotStopped, BotWoundDown, ControllerReported
+from domain.bots import (
+    EVENTS,
+    LIFE_EVENTS,
+    BotDeployed,
+    BotLogged,
+    BotStarted,
+    BotStopped,
+    BotWoundDown,
+    ControllerReported,
+)
 from domain.events import Event, Recorded
-from projections.bots.rows import BotRow, ControllerRow, LineRow, RunRow, newest
+from projections.bots.rows import BotRow, ControllerRow, LineRow, NewestRow, RunRow, newest
 from projections.bots.stories import Story
 from projections.bots.tables import INDEXES, TABLES
 from projections.view import Changes, View, text
@@ -39,6 +48,8 @@ async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
         await changes.put("bot_runs", runs, _RUN_CHANGED)
     if controllers := [story.controllers[name] for story in told for name in sorted(story.spoken)]:
         await changes.put("bot_controllers", controllers, _CONTROLLER_CHANGED)
+    if logged := _names(events, (BotLogged, BotDeployed)):
+        await changes.put("bot_newest", [stories[name].newest for name in logged], _NEWEST_CHANGED)
     if lines := newest([row for story in told for row in story.lines]):
         await changes.put("bot_lines", lines, _LINE_CHANGED)
     if samples := [sample for story in told for sample in story.samples]:
@@ -67,6 +78,7 @@ _CONTROLLER_CHANGED: LiteralString = (
     " sampled_at = excluded.sampled_at, reported_at = excluded.reported_at,"
     " report = coalesce(excluded.report, bot_controllers.report)"
 )
+_NEWEST_CHANGED: LiteralString = "on conflict (instance) do update set lines = excluded.lines, errors = excluded.errors"
 _LINE_CHANGED: LiteralString = (
     "on conflict (instance, is_error, slot) do update set number = excluded.number, wire = excluded.wire"
 )
@@ -79,7 +91,7 @@ async def _load(changes: Changes, events: Sequence[Recorded]) -> dict[str, Story
     names = list(stories)
     for row in await changes.rows(f"select {_BOT} from bots where instance = any(%s)", [names]):
         stories[row[0]].bot = _struct(BotRow, row)
-    spoken = _names(events, (ControllerReported, BotDeployed, BotStarted, *_ENDING))
+    spoken = _names(events, (ControllerReported, BotDeployed, BotLogged, BotStarted, *_ENDING))
     if spoken:
         # The reports themselves only where one may be wanted: they are long, and seldom looked at here.
         found = await changes.rows(
@@ -90,6 +102,11 @@ async def _load(changes: Changes, events: Sequence[Recorded]) -> dict[str, Story
         for row in found:
             controller = _struct(ControllerRow, row)
             stories[controller.instance].controllers[controller.controller] = controller
+    if logged := _names(events, (BotLogged,)):
+        for row in await changes.rows(
+            "select instance, lines, errors from bot_newest where instance = any(%s)", [logged]
+        ):
+            stories[row[0]].newest = _struct(NewestRow, row)
     if ending := _names(events, _ENDING):
         found = await changes.rows(
             "select instance, is_error, slot, number, wire from bot_lines where instance = any(%s)", [ending]

@@ -3,7 +3,7 @@
 A report is the inside of a JSON object, without braces, as a controller's status and its samples carry it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -14,11 +14,18 @@ from projections.view import text
 LINES = 100
 """So many lines of its log are kept of each bot, and so many errors beside them."""
 
+NEWEST_LINES = 5
+"""So many of them are kept a second time, in one row a bot: what answers about many bots show."""
+
 LONGEST_LINE = 10_000
 """In characters; the whole line is in the log of events."""
 
 ERROR = 40
 """From this level on a line is an error, as in Python's logging."""
+
+DEPLOYED = "docker"
+HEARD = "mqtt"
+"""Where a bot is known from, in the contract's words: somebody deployed it here, or it was only heard."""
 
 INTERVALS = {
     "5m": timedelta(minutes=5),
@@ -84,6 +91,14 @@ class LineRow(msgspec.Struct, frozen=True, kw_only=True):
     slot: int
     number: int
     wire: str
+
+
+class NewestRow(msgspec.Struct, kw_only=True):
+    """The newest lines of a bot's log, and its newest errors, oldest first."""
+
+    instance: str
+    lines: list[str] = msgspec.field(default_factory=list)
+    errors: list[str] = msgspec.field(default_factory=list)
 
 
 class PerformanceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,19 +189,13 @@ def run_of(position: int, event: BotDeployed) -> RunRow:
     )
 
 
-def controller_on_the_wire(controller: str, said: str) -> str:
-    """Return a member of a bot's `performance`, given a controller's report."""
-    return f'{_encode(controller).decode()}:{{"status":"running",{said}}}'
-
-
 def status_on_the_wire(
-    status: str, reports: Iterable[tuple[str, str]], errors: Iterable[str], lines: Iterable[str], *, heard: bool
+    status: str, *, performance: str, errors: str, lines: str, heard: bool, source: str = DEPLOYED
 ) -> str:
-    """Return a bot's status as clients read it; `reports` are controller → report."""
-    performance = ",".join([controller_on_the_wire(controller, said) for controller, said in reports])
+    """Return a bot's status as clients read it; members of `performance`, `errors` and `lines` are JSON already."""
     return (
-        f'{{"status":"{status}","performance":{{{performance}}},"error_logs":[{",".join(errors)}],'
-        f'"general_logs":[{",".join(lines)}],"recently_active":{"true" if heard else "false"}}}'
+        f'{{"status":"{status}","performance":{{{performance}}},"error_logs":[{errors}],"general_logs":[{lines}],'
+        f'"recently_active":{"true" if heard else "false"},"source":"{source}"}}'
     )
 
 

@@ -3,6 +3,8 @@
 from datetime import datetime
 from operator import attrgetter
 
+import msgspec
+
 from domain.bots import (
     BotArchived,
     BotCleared,
@@ -23,9 +25,11 @@ from domain.events import Event, Recorded
 from projections.bots.rows import (
     ERROR,
     LINES,
+    NEWEST_LINES,
     BotRow,
     ControllerRow,
     LineRow,
+    NewestRow,
     PerformanceRow,
     RunRow,
     coarsest,
@@ -46,6 +50,7 @@ class Story:
         self.bot = bot
         self.controllers: dict[str, ControllerRow] = {}
         self.runs: dict[int, RunRow] = {}
+        self.newest = NewestRow(instance=bot.instance)
         self.kept: list[LineRow] = []  # what was logged before
         self.lines: list[LineRow] = []
         self.spoken: set[str] = set()  # controllers whose row has changed
@@ -69,6 +74,7 @@ class Story:
                 self._log(event)
             case BotDeployed() as event:
                 self.bot = BotRow(instance=bot.instance, position=recorded.position, run_id=recorded.position)
+                self.newest = NewestRow(instance=bot.instance)
                 self.runs[recorded.position] = run_of(recorded.position, event)
                 self._silence()
             case event:
@@ -103,15 +109,16 @@ class Story:
             )
 
     def _log(self, event: BotLogged) -> None:
-        is_error = event.level >= ERROR
-        number = self.bot.errors if is_error else self.bot.lines
-        if is_error:
-            self.bot.errors += 1
+        bot, wire = self.bot, line(event)
+        if event.level >= ERROR:
+            kind, number, newest_lines = True, bot.errors, self.newest.errors
+            bot.errors += 1
         else:
-            self.bot.lines += 1
-        self.lines.append(
-            LineRow(instance=self.bot.instance, is_error=is_error, slot=number % LINES, number=number, wire=line(event))
-        )
+            kind, number, newest_lines = False, bot.lines, self.newest.lines
+            bot.lines += 1
+        self.lines.append(LineRow(instance=bot.instance, is_error=kind, slot=number % LINES, number=number, wire=wire))
+        newest_lines.append(wire)
+        del newest_lines[:-NEWEST_LINES]
 
     def _live(self, event: Event) -> None:
         bot, run = self.bot, self.run
@@ -179,13 +186,15 @@ class Story:
         lines = sorted(newest([*self.kept, *self.lines]), key=attrgetter("number"))
         run.final_status = status_on_the_wire(
             "stopped",
-            [
-                (row.controller, row.report)
-                for row in sorted(self.controllers.values(), key=attrgetter("position"))
-                if row.report is not None and row.state != "silent"
-            ],
-            [row.wire for row in lines if row.is_error and row.number < bot.errors],
-            [row.wire for row in lines if not row.is_error and row.number < bot.lines],
+            performance=",".join(
+                [
+                    f'{msgspec.json.encode(row.controller).decode()}:{{"status":"stopped",{row.report}}}'
+                    for row in sorted(self.controllers.values(), key=attrgetter("position"))
+                    if row.report is not None and row.state != "silent"
+                ]
+            ),
+            errors=",".join([row.wire for row in lines if row.is_error and row.number < bot.errors]),
+            lines=",".join([row.wire for row in lines if not row.is_error and row.number < bot.lines]),
             heard=bot.heard_at is not None and not bot.lost,
         )
         return True

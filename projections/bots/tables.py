@@ -35,6 +35,11 @@ TABLES = """
         wire     text    not null,
         primary key (instance, is_error, slot)
     ) with (fillfactor = 70);
+    create table bot_newest (
+        instance text   primary key,
+        lines    text[] not null,
+        errors   text[] not null
+    ) with (fillfactor = 50);
     create table bot_performance (
         position   bigint      not null,
         instance   text        not null,
