@@ -1,7 +1,7 @@
 """The table of all commands: type → (handler, type of its result)."""
 
 from commands import accounts, archives, orders, portfolio, positions, rates, reconciliation, reports, strategies
-from commands.bots import updates, watch
+from commands.bots import deploying, outcomes, stopping, telling, updates, watch
 from commands.bus import Handlers
 
 HANDLERS: Handlers = {
@@ -14,6 +14,10 @@ HANDLERS: Handlers = {
     **reconciliation.HANDLERS,
     **reports.HANDLERS,
     **strategies.HANDLERS,
+    **deploying.HANDLERS,
+    **outcomes.HANDLERS,
+    **stopping.HANDLERS,
+    **telling.HANDLERS,
     **updates.HANDLERS,
     **watch.HANDLERS,
 }

@@ -241,7 +241,8 @@ def evolve(bot: Bot, event: Event) -> Bot:
         case BotArchived(location=location):
             return change(bot, archived=location, failed=None)
         case BotCleared():
-            return change(bot, cleared=True, stopping=None, starting=False, runs=False, lost=False)
+            overcome = None if bot.archived else bot.failed
+            return change(bot, cleared=True, stopping=None, starting=False, runs=False, lost=False, failed=overcome)
         case BotRunDeleted():
             return change(bot, run_deleted=True)
         case BotLost() | BotReturned():

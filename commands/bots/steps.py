@@ -1,0 +1,263 @@
+"""Carry a bot's life on, step by step, each recorded when it is done. Whoever goes on begins where the log ends.
+
+A step that was done and not recorded, because the server died in between, is done again: every one of them is made so
+that the second time changes nothing. Telling a bot to stop is the one whose answer means something else then (ADR 91).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from commands.bus import origin_of_process
+from commands.deciding import decide, fold
+from commands.ports import Ports
+from commands.ports.bots import Fleet
+from domain import accounts
+from domain.bots import (
+    NEW,
+    Bot,
+    BotDeployed,
+    BotStopRequested,
+    BotStopTold,
+    Step,
+    deciding,
+    evolve,
+    next_step,
+    stream_of,
+)
+from domain.errors import DomainError, Invalid, Unavailable
+from domain.events import Event, Origin, Recorded
+from domain.strategies import script_path
+
+logger = structlog.get_logger()
+
+POLL_SECONDS = 0.5
+STARTING_SECONDS = 60.0
+"""For so long a start is tried again while something it needs is away."""
+ANSWER_SECONDS = 35.0
+"""A bot that waits for the end of its strategy gives up after 30 s, and says so."""
+AT_ONCE_SECONDS = 10.0
+
+Pause = Callable[[float], Awaitable[None]]
+"""Returns after so many seconds."""
+
+Decision = Callable[[Bot], list[Event]]
+
+
+def fleet_of(ports: Ports) -> Fleet:
+    """Return what bots need. Raises `Unavailable` where this server runs none."""
+    if ports.fleet is None:
+        raise Unavailable("This server runs no bots")
+    return ports.fleet
+
+
+class Life:
+    """Carries one bot's life on. Its only memory is what it did not live to record, and since when it tries."""
+
+    def __init__(self, instance: str, ports: Ports, *, pause: Pause = asyncio.sleep, resumed: bool = True) -> None:
+        """Take a bot. `resumed` says that another server, or this one before a crash, may have begun with a step."""
+        self.instance = instance
+        self._ports = ports
+        self._fleet = fleet_of(ports)
+        self._pause = pause
+        self._may_have_told = resumed
+        self._began_at = ports.clock()
+
+    async def carry_on(self) -> None:
+        """Do what is to be done, until nothing is. Raises a `DomainError` where that has to be tried again later."""
+        while True:
+            history, bot = await self._read()
+            step = next_step(bot)
+            if step is None:
+                return
+            began_at = self._ports.clock()
+            cause = _cause(history)
+            try:
+                decisions: Sequence[Decision] = await self._do(step, bot)
+            except DomainError as reason:
+                await self._fail(step, bot, reason, cause)
+            else:
+                for decision in decisions:
+                    await self._record(decision, cause)
+                ms = round((self._ports.clock() - began_at).total_seconds() * 1000, 2)
+                logger.info("bot_step", instance=self.instance, step=str(step), ms=ms)
+
+    async def _read(self) -> tuple[list[Recorded], Bot]:
+        stream = stream_of(self.instance)
+        history = (await self._ports.log.read([stream]))[stream]
+        return history, fold(NEW, evolve, history)
+
+    async def _record(self, decision: Decision, cause: Origin) -> None:
+        await decide(
+            self._ports.log,
+            origin_of_process("bots", self._ports.new_id, cause),
+            stream=stream_of(self.instance),
+            new=NEW,
+            evolve=evolve,
+            decision=decision,
+        )
+
+    async def _fail(self, step: Step, bot: Bot, reason: DomainError, cause: Origin) -> None:
+        """Record why a step failed where a user has to know. Raises it again where the step is to be done again."""
+        logger.warning("bot_step_failed", instance=self.instance, step=str(step), why=reason.message)
+        starts = step in {Step.PREPARE, Step.START} or bot.starting
+        tried_for = self._ports.clock() - self._began_at
+        again = not starts or (isinstance(reason, Unavailable) and tried_for < timedelta(seconds=STARTING_SECONDS))
+        if not again or (bot.archiving and step in {Step.STOP, Step.ARCHIVE, Step.CLEAR}):
+            at = self._ports.clock()
+            await self._record(
+                lambda now: deciding.failed(now, instance=self.instance, reason=reason.message, at=at), cause
+            )
+        if again:
+            raise reason
+
+    async def _do(self, step: Step, bot: Bot) -> Sequence[Decision]:
+        """Do a step outside, and return what is to be recorded of it. Raises `DomainError`."""
+        match step:
+            case Step.PREPARE:
+                return [await self._prepare(_deployed(bot))]
+            case Step.START:
+                return [await self._start(_deployed(bot))]
+            case Step.UNDO:
+                return [await self._undo()]
+            case Step.TELL:
+                return await self._tell(_stopping(bot), archiving=bot.archiving)
+            case Step.WIND_DOWN:
+                return await self._wind_down(bot)
+            case Step.STOP:
+                return [await self._stop()]
+            case Step.ARCHIVE:
+                return [await self._archive(_stopping(bot))]
+            case Step.CLEAR:
+                return [await self._clear()]
+
+    async def _prepare(self, deployed: BotDeployed) -> Decision:
+        sources = await self._ports.lookup.sources()
+        credentials = await self._credentials(deployed, sources)
+        await self._fleet.files.prepare(deployed, credentials, sources)
+        at = self._ports.clock()
+        return lambda bot: deciding.prepared(bot, instance=self.instance, at=at)
+
+    async def _credentials(
+        self, deployed: BotDeployed, sources: Mapping[str, str]
+    ) -> Mapping[str, Mapping[str, object]]:
+        """Return what the bot needs of its account's credentials, and no more (ADR 92)."""
+        stream = accounts.stream_of(deployed.account)
+        account = fold(accounts.NEW, accounts.evolve, (await self._ports.log.read([stream]))[stream])
+        if not account.exists:
+            raise Invalid(f"Account '{deployed.account}' not found")
+        source = sources.get(script_path(deployed.strategy_name), "")
+        named = deciding.connectors_named(account.connectors, deployed.configs, source)
+        held = {connector: await self._ports.vault.read(deployed.account, connector) for connector in named}
+        return {connector: credentials for connector, credentials in held.items() if credentials}
+
+    async def _start(self, deployed: BotDeployed) -> Decision:
+        made = await self._fleet.runtime.start(deployed)
+        at = self._ports.clock()
+        return lambda bot: deciding.started(bot, instance=self.instance, runtime_id=made.runtime_id, at=at)
+
+    async def _undo(self) -> Decision:
+        await self._fleet.runtime.stop(self.instance, self._fleet.grace_seconds)
+        await self._fleet.runtime.remove(self.instance)
+        await self._fleet.files.discard(self.instance)
+        at = self._ports.clock()
+        return lambda bot: deciding.cleared(bot, instance=self.instance, at=at)
+
+    async def _tell(self, stop: BotStopRequested, *, archiving: bool) -> Sequence[Decision]:
+        """Tell the bot to stop. While the line is down it is not told; an archive waits for that only so long."""
+        sent_at = self._ports.clock()
+        data = {"skip_order_cancellation": stop.skip_order_cancellation, "async_backend": stop.at_once}
+        again, self._may_have_told = self._may_have_told, True
+        try:
+            answer = await self._fleet.line.command(
+                self.instance, "stop", data, timeout_seconds=AT_ONCE_SECONDS if stop.at_once else ANSWER_SECONDS
+            )
+        except Unavailable as reason:
+            self._may_have_told = again
+            if not archiving or sent_at < self._limit(stop.requested_at):
+                raise
+            return [self._told(None, reason.message, again=again, at=sent_at), self._ended(by_itself=False)]
+        status, message = answer_of(answer)
+        return [self._told(status, message, again=again, at=sent_at)]
+
+    async def _wind_down(self, bot: Bot) -> Sequence[Decision]:
+        """Wait for the bot's sign, or for the limit; or until something else is to be done."""
+        limit = self._limit(_told(bot).told_at)
+        while next_step(bot) is Step.WIND_DOWN:
+            if deciding.says_it_is_flat(bot) or await self._ports.lookup.strategy_ended(
+                self.instance, since=_stopping(bot).requested_at
+            ):
+                return [self._ended(by_itself=True)]
+            if self._ports.clock() >= limit:
+                return [self._ended(by_itself=False)]
+            await self._pause(POLL_SECONDS)
+            _, bot = await self._read()
+        return []
+
+    async def _stop(self) -> Decision:
+        exit_code = await self._fleet.runtime.stop(self.instance, self._fleet.grace_seconds)
+        at = self._ports.clock()
+        return lambda bot: deciding.stopped(bot, instance=self.instance, exit_code=exit_code, at=at)
+
+    async def _archive(self, stop: BotStopRequested) -> Decision:
+        if stop.archive is None:
+            raise AssertionError("only what is to be archived comes here")
+        # Somebody may have started it since it was found stopped, and files that are written to cannot be put away.
+        await self._fleet.runtime.stop(self.instance, self._fleet.grace_seconds)
+        await self._fleet.runtime.collect(self.instance)
+        at = self._ports.clock()
+        location = await self._fleet.files.archive(self.instance, stop.archive, at)
+        return lambda bot: deciding.archived(bot, instance=self.instance, location=location, at=at)
+
+    async def _clear(self) -> Decision:
+        await self._fleet.runtime.remove(self.instance)
+        at = self._ports.clock()
+        return lambda bot: deciding.cleared(bot, instance=self.instance, at=at)
+
+    def _told(self, status: int | None, message: str, *, again: bool, at: datetime) -> Decision:
+        return lambda bot: deciding.told(
+            bot, instance=self.instance, status=status, message=message, again=again, at=at
+        )
+
+    def _ended(self, *, by_itself: bool) -> Decision:
+        at = self._ports.clock()
+        return lambda bot: deciding.wound_down(bot, instance=self.instance, by_itself=by_itself, at=at)
+
+    def _limit(self, since: datetime) -> datetime:
+        return since + timedelta(seconds=self._fleet.wind_down_seconds)
+
+
+def answer_of(answer: Mapping[str, object] | None) -> tuple[int | None, str]:
+    """Return status and message of a bot's answer; None where it gave none that can be read."""
+    data = {} if answer is None else answer.get("data")
+    if not isinstance(data, Mapping):
+        return None, ""
+    status, message = data.get("status"), data.get("msg")
+    return status if isinstance(status, int) else None, message if isinstance(message, str) else ""
+
+
+def _cause(history: Sequence[Recorded]) -> Origin:
+    """Return whose wish it is that is carried out: the last request's origin, for the story of the steps."""
+    wishes = {"BotDeployed", "BotStartRequested", "BotStopRequested"}
+    wish = next(recorded for recorded in reversed(history) if recorded.type in wishes)
+    return Origin(correlation_id=wish.correlation_id, command_id=wish.command_id, actor=wish.actor)
+
+
+def _deployed(bot: Bot) -> BotDeployed:
+    if bot.deployed is None:
+        raise AssertionError("only a bot that was deployed is prepared or started")
+    return bot.deployed
+
+
+def _stopping(bot: Bot) -> BotStopRequested:
+    if bot.stopping is None:
+        raise AssertionError("only a bot that is to stop is told so")
+    return bot.stopping
+
+
+def _told(bot: Bot) -> BotStopTold:
+    if bot.told is None:
+        raise AssertionError("only a bot that was told to stop winds down")
+    return bot.told
