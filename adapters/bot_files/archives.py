@@ -75,7 +75,7 @@ def arrived(instance: str) -> str:
     return f".{instance}.archived"
 
 
-def put_away_here(root: Path, instance: str, at: datetime, stop: Event) -> str:
+def put_away_here(root: Path, instance: str, settings: bytes, at: datetime, stop: Event) -> str:
     """Move the folder below `archived`, on whichever file system that is, and return where it lies now."""
     location = f"{ARCHIVED}/{instance}"
     with _instances(root) as instances, opened(root, ARCHIVED, make=PRIVATE_FOLDER) as archived:
@@ -84,7 +84,7 @@ def put_away_here(root: Path, instance: str, at: datetime, stop: Event) -> str:
                 raise _nothing_of(instance)
             sync(archived)
             return location
-        stamp = _ready(instances, instance, at)
+        stamp = _ready(instances, instance, settings, at)
         if not is_there(archived, instance):
             try:
                 os.rename(instance, instance, src_dir_fd=instances, dst_dir_fd=archived)
@@ -101,14 +101,16 @@ def put_away_here(root: Path, instance: str, at: datetime, stop: Event) -> str:
         return location
 
 
-def put_away_by(root: Path, instance: str, at: datetime, send: Send, *, is_sent: Callable[[], bool]) -> None:
+def put_away_by(
+    root: Path, instance: str, settings: bytes, at: datetime, send: Send, *, is_sent: Callable[[], bool]
+) -> None:
     """Have the folder sent away and remove it. Without a folder, `is_sent` says whether that has been done."""
     with _instances(root) as instances:
         if not is_there(instances, instance):
             if not is_sent():
                 raise _nothing_of(instance)
             return
-        stamp = _ready(instances, instance, at)
+        stamp = _ready(instances, instance, settings, at)
         with inside(instances, instance) as folder:
             send(folder, stamp)
         _leave(instances, instance)
@@ -124,9 +126,9 @@ def _instances(root: Path) -> AbstractContextManager[int]:
     return opened(root, INSTANCES, make=PRIVATE_FOLDER)
 
 
-def _ready(instances: int, instance: str, at: datetime) -> Stamp:
+def _ready(instances: int, instance: str, settings: bytes, at: datetime) -> Stamp:
     with inside(instances, instance) as folder:
-        shred(folder)
+        shred(folder, settings)
         sweep(folder, instance)
         stamp = _stamp_of(folder)
         if stamp is None or stamp.instance != instance:

@@ -4,13 +4,12 @@ Each setting that is not written here has a default in Hummingbot, which complet
 """
 
 import io
-import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from adapters.bot_files.keyfiles import Keyfiles
 from domain.connectors import ConfigField
@@ -26,7 +25,6 @@ PASSWORD = ".password_verification"  # noqa: S105 - the name of a file
 # Hummingbot puts its own template in place of a file that is older. These are the versions of 20260922.
 _FEES_VERSION = 14
 _LOGS_VERSION = 12
-_SECRET_SETTING = re.compile(r"(password|api_key|secret|secret_key)$")
 
 
 class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +39,10 @@ class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Show where it is, never the password."""
         return f"BrokerAddress(host={self.host!r}, port={self.port}, username={self.username!r})"
+
+    def without_password(self) -> "BrokerAddress":
+        """Return where it is alone."""
+        return msgspec.structs.replace(self, password=None)
 
 
 def client(instance: str, broker: BrokerAddress, *, gateway: bool) -> bytes:
@@ -72,11 +74,13 @@ def client(instance: str, broker: BrokerAddress, *, gateway: bool) -> bytes:
     return _yaml(settings)
 
 
+@cache
 def fees() -> bytes:
     """Return `conf_fee_overrides.yml`, which overrides nothing."""
     return _yaml({"template_version": _FEES_VERSION})
 
 
+@cache
 def logs() -> bytes:
     """Return `hummingbot_logs.yml`: Python's configuration of logging, which `mqtt` extends to the broker.
 
@@ -138,39 +142,13 @@ def connector(name: str, credentials: Mapping[str, object], fields: Mapping[str,
     return _yaml(values)
 
 
-def without_secrets(text: bytes) -> bytes | None:
-    """Return a `conf_client.yml` with every secret in it emptied; None if it cannot be read."""
-    try:
-        settings = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, UnicodeDecodeError, ValueError, RecursionError):
-        return None
-    if not isinstance(settings, dict):
-        return None
-    _empty(settings, depth=0)
-    return _yaml(settings)
-
-
-_DEEPEST = 16
-
-
-def _empty(settings: dict[Any, Any], depth: int) -> None:
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            if depth < _DEEPEST:
-                _empty(value, depth + 1)
-            else:
-                settings[name] = {}
-        elif isinstance(name, str) and _SECRET_SETTING.search(name) and value:
-            settings[name] = ""
-
-
 def _yaml(value: Mapping[str, object]) -> bytes:
     # Hummingbot reads YAML 1.1, in which a bare `on` is no text.
     yaml = YAML(typ="safe", pure=True)
     yaml.version = (1, 1)
     yaml.default_flow_style = False
     yaml.allow_unicode = True
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.representer.sort_base_mapping_type_on_output = False
     text = io.BytesIO()
     yaml.dump(dict(value), text)
     return text.getvalue()

@@ -17,7 +17,7 @@ from adapters.bot_files import conf
 from adapters.bot_files.archives import ARCHIVED, arrived, finish, put_away_by, put_away_here
 from adapters.bot_files.conf import BrokerAddress, FieldsOf
 from adapters.bot_files.instance import INSTANCES, check_configs, fill, gateway_certs, shred
-from adapters.bot_files.keyfiles import WORD, Keyfiles
+from adapters.bot_files.keyfiles import ROUNDS, WORD, Keyfiles
 from adapters.bot_files.paths import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
@@ -59,10 +59,11 @@ class BotFolders:
         config_password: str,
         fields_of: FieldsOf,
         s3: S3 | None = None,
+        keyfile_rounds: int = ROUNDS,
     ) -> None:
         self._root = bots_path
         self._broker = broker
-        self._keys = Keyfiles(config_password)
+        self._keys = Keyfiles(config_password, rounds=keyfile_rounds)
         self._fields_of = fields_of
         self._s3 = s3
         self._turns = WeakValueDictionary[str, _Turn]()
@@ -160,16 +161,16 @@ class BotFolders:
             fill(folder, settings, connectors, checked, certs)
 
     def _share(self, sources: Mapping[str, str]) -> None:
-        for path in share(self._root, sources):
-            if path not in self._unknown:
-                self._unknown.add(path)
-                logger.warning("unknown_source", path=path)
+        unknown = [path for path in share(self._root, sources) if path not in self._unknown]
+        if unknown:
+            self._unknown.update(unknown)
+            logger.warning("unknown_sources", paths=unknown)
 
     def _discard(self, instance: str) -> None:
         with self._instances() as instances:
             if is_there(instances, instance):
                 with inside(instances, instance) as folder:
-                    shred(folder)
+                    shred(folder, self._bare(instance))
                 remove(instances, instance)
             remove(instances, arrived(instance))
             sync(instances)
@@ -178,7 +179,10 @@ class BotFolders:
         with self._instances() as instances:
             if is_there(instances, instance):
                 with inside(instances, instance) as folder:
-                    shred(folder)
+                    shred(folder, self._bare(instance))
+
+    def _bare(self, instance: str) -> bytes:
+        return conf.client(instance, self._broker.without_password(), gateway=False)
 
     def _instances(self) -> AbstractContextManager[int]:
         return opened(self._root, INSTANCES, make=PRIVATE_FOLDER)
@@ -186,12 +190,12 @@ class BotFolders:
     def _archive(self, instance: str, bucket_name: str | None, at: datetime, stop: Event) -> str:
         finish(self._root, instance)
         if bucket_name is None:
-            return put_away_here(self._root, instance, at, stop)
+            return put_away_here(self._root, instance, self._bare(instance), at, stop)
         if self._s3 is None:
             raise Unavailable(f"Bucket '{bucket_name}' cannot be reached: no access to S3 is configured")
         bucket = Bucket(self._s3, bucket_name)
         send = partial(bucket.send, beside=self._root / INSTANCES, stop=stop)
-        put_away_by(self._root, instance, at, send, is_sent=lambda: bucket.has(instance))
+        put_away_by(self._root, instance, self._bare(instance), at, send, is_sent=lambda: bucket.has(instance))
         return bucket.location(instance)
 
     def _configs(self, instance: str) -> dict[str, str]:

@@ -112,10 +112,10 @@ def _write_all(folder: int, contents: Mapping[str, bytes]) -> None:
     sync(folder)
 
 
-def shred(folder: int) -> None:
-    """Remove the instance's keys, what opens them, and the passwords among its settings.
+def shred(folder: int, settings: bytes) -> None:
+    """Remove the instance's keys and what opens them, and put `settings`, without a password, in place of its own.
 
-    The folder of the keys stays, empty: a container that has it mounted can still be looked at.
+    Its own are not looked through: a bot may have written anything there. The folder of the keys stays, empty.
     """
     if is_there(folder, _CERTS):
         remove(folder, _CERTS)
@@ -126,13 +126,8 @@ def shred(folder: int) -> None:
         for name in (conf.PASSWORD, *unfinished(within)):
             remove(within, name)
         _empty(within, _CONNECTORS)
-        text = read(within, conf.CLIENT)
-        if text is not None:
-            emptied = conf.without_secrets(text)
-            if emptied is None:
-                remove(within, conf.CLIENT)
-            elif emptied != text:
-                write(within, conf.CLIENT, emptied, PRIVATE_FILE)
+        if is_there(within, conf.CLIENT) and read(within, conf.CLIENT) != settings:
+            write(within, conf.CLIENT, settings, PRIVATE_FILE)
         sync(within)
 
 

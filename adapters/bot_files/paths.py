@@ -106,16 +106,10 @@ def write(folder: int, name: str, content: bytes, mode: int) -> None:
 
 def read(folder: int, name: str) -> bytes | None:
     """Return a file's content; None where there is no file of that name, or something else than a file."""
-    try:
-        file = os.open(name, _OLD, dir_fd=folder)
-    except FileNotFoundError:
+    if not is_file(folder, name):
         return None
-    except OSError:
-        if is_file(folder, name):
-            raise
-        return None
-    with os.fdopen(file, "rb") as opened_file:
-        return opened_file.read() if stat.S_ISREG(os.fstat(file).st_mode) else None
+    with open_file(folder, name) as file:
+        return file.read()
 
 
 def copy(source: int, target: int, name: str, chunks: Callable[[IO[bytes]], Iterator[bytes]]) -> None:

@@ -24,8 +24,8 @@ def share(root: Path, sources: Mapping[str, str]) -> list[str]:
     for path, source in sources.items():
         *folder, name = _parts(path)
         folders.setdefault(tuple(folder), {})[name] = source.encode()
-    for folder, files in folders.items():
-        with opened(root, *folder, make=SHARED_FOLDER) as into:
+    for within, files in folders.items():
+        with opened(root, *within, make=SHARED_FOLDER) as into:
             changed = False
             for name, content in files.items():
                 if read(into, name) != content:
