@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Never
 from uuid import UUID
 
 import aiomqtt
@@ -156,14 +156,14 @@ class MqttLine:
         """Connect, and return why the connection ended, or why there was none."""
         try:
             await self._connected()
-        except* aiomqtt.MqttError as group:
-            why = _reason(group)
+        except aiomqtt.MqttError as gone:
+            why = str(gone) if self._client is None else "The connection was lost"
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError  # A broker that does not take our farewell has hidden that we were to end.
         return why
 
-    async def _connected(self) -> None:
-        """Connect, subscribe, and take in what comes until the connection ends. Raises `MqttError`, maybe grouped."""
+    async def _connected(self) -> Never:
+        """Connect, subscribe, and take in what comes until the connection ends. Raises `MqttError`."""
         async with aiomqtt.Client(
             self._host,
             self._port,
@@ -179,9 +179,17 @@ class MqttLine:
             self._client = client
             self._why = ""
             logger.info("broker_connected", host=self._host, port=self._port)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_until_gone(client))
-                tasks.create_task(self._keep_reading(client))
+            tasks = [asyncio.create_task(self._keep_reading(client)), asyncio.create_task(_until_gone(client))]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+            for task in tasks:
+                if not task.cancelled():
+                    task.result()
+        raise aiomqtt.MqttError("Disconnected")
 
     async def _keep_reading(self, client: aiomqtt.Client) -> None:
         """Go on with reading whenever it was paused and there is room again."""
@@ -255,11 +263,3 @@ def _read_on(paho: Any) -> None:  # noqa: ANN401 - paho's client, which is aiomq
 async def _until_gone(client: aiomqtt.Client) -> None:
     async for _ in client.messages:  # Nothing is ever kept there; it raises when the connection ends.
         raise AssertionError("a message was kept")
-    raise aiomqtt.MqttError("Disconnected")
-
-
-def _reason(group: BaseExceptionGroup[aiomqtt.MqttError]) -> str:
-    first: BaseException = group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return str(first.__cause__ or first)
