@@ -127,7 +127,9 @@ async def _past(log: Log, report: AccountReport) -> _Past:
         if order.client_order_id is not None:
             streams.append(orders.stream_of(order.client_order_id))
     account, connector = report.account, report.connector
-    lists = [portfolio.stream_of(account, connector), *_pairs(report)]
+    lists = list(_pairs(report))
+    if report.holdings is not None or report.reconciles:
+        lists.append(portfolio.stream_of(account, connector))
     if report.reconciles:
         lists.append(reconciliation.stream_of(account, connector))
     last = await log.last(lists)
@@ -258,11 +260,11 @@ def _decide_pairs(decided: _Decided, report: AccountReport, past: _Past) -> None
 
 
 async def _decide_balances(decided: _Decided, report: AccountReport, past: _Past, ports: Ports) -> None:
+    if report.holdings is None:
+        return
     stream = portfolio.stream_of(report.account, report.connector)
     last = past.last[stream]
     before = last.event if last is not None and isinstance(last.event, BalancesObserved) else None
-    if report.holdings is None:
-        return
     if before is not None:
         always = report.snapshot and not report.reconciles
         if not always and not _differs(before, report.holdings):

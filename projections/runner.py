@@ -27,6 +27,10 @@ logger = structlog.get_logger()
 # (deadlock), resources, operator intervention, system error.
 _SERVER_TROUBLE = frozenset({"08", "40", "53", "57", "58"})
 _POLL_SECONDS = 0.005
+_GATHER_SECONDS = 0.02
+"""How long events gather after a batch while nobody waits for a view."""
+_MUCH = 500
+"""A batch of so many is no sign of a log that grows slowly but of views that are behind."""
 _NOT_BUILT = -1  # behind the empty log, whose position is 0
 
 
@@ -91,7 +95,7 @@ class Progress:
 
     async def asked(self) -> None:
         """Wait until somebody waits for a view."""
-        while not self._waiting:
+        while all(wait.done.done() for wait in self._waiting):
             self._asked.clear()
             await self._asked.wait()
 
@@ -230,6 +234,15 @@ class Projector:
         async for batch in self._source.follow(min(self._at.values(), default=0)):
             async with self._applying:
                 await self._take(working, views, batch)
+            if len(batch) < _MUCH:
+                await self._gather()
+
+    async def _gather(self) -> None:
+        # A batch costs the same few round trips whether it has one event or fifty, and they are paid by the process
+        # that sends orders. A quiet log is shown at once all the same: the pause comes after a batch, not before.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GATHER_SECONDS):
+                await self._progress.asked()
 
     async def _take(self, working: Connection, views: Sequence[View], batch: Sequence[Recorded]) -> None:
         last = batch[-1].position

@@ -19,8 +19,10 @@ logger = structlog.get_logger()
 POLL_SECONDS = 1.0
 """How long followers rely on the bell before they look by themselves."""
 
-PAUSE_SECONDS = 0.002
-"""How long a look at the log is put off after the one before, so that a busy log is read in larger pieces."""
+PAUSE_SECONDS = 0.01
+"""How long a look at the log is put off after the one before, so that a busy log is read in larger pieces.
+
+A look costs the process as much as taking an order in does; after a quiet time none is put off."""
 
 WINDOW = 50_000
 """How many positions one query for some types goes through at most."""

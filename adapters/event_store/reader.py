@@ -158,6 +158,8 @@ class Together:
 
     async def rows(self, streams: Sequence[str]) -> dict[str, list[Row]]:
         """Return the rows of each stream that has any, and maybe of others."""
+        if not streams:
+            return {}
         answer: asyncio.Future[dict[str, list[Row]]] = asyncio.get_running_loop().create_future()
         self._wanted.append((streams, answer))
         self._wake.set()

@@ -1,17 +1,24 @@
-"""Whose facts a report tells: an order of ours, or one that somebody else placed."""
+"""Whose facts a report tells: an order of ours, or one that somebody else placed; and when it is recorded."""
 
+import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
+import pytest
 
+from commands import intake
 from commands.accounts import first_start
 from domain.accounts import MASTER
+from domain.events import Recorded
 from domain.orders import OrderAccepted, OrderFilled, OrderObserved, OrderPlaced, observed_id, stream_of
+from domain.portfolio import Holding
 from domain.positions import PositionObserved
 from domain.values import OrderType, PositionAction, PositionSide, Side
 from tests.commands.test_orders import placed
-from tests.commands.test_portfolio import fill, report
+from tests.commands.test_portfolio import HOLDINGS, fill, report
 from tests.commands.world import T0, world
+from tests.fakes.log import MemoryLog
 
 OBSERVED = OrderObserved(
     account=MASTER,
@@ -85,3 +92,37 @@ async def test_a_position_that_is_told_again_is_recorded_for_a_snapshot_alone() 
         assert await w.events(stream) == [held, short]
         await w.intake(report(connector="paper_perpetual", positions=[dearer, short], snapshot=True))
         assert await w.events(stream) == [held, short, dearer, short]
+
+
+async def test_what_is_told_between_two_beats_is_recorded_at_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "BEAT_SECONDS", 0.2)
+    async with world() as w:
+        await first_start(w.bus.ports)
+        first = await w.intake(report(holdings=HOLDINGS))  # at once
+        told = []
+        for units in (Decimal(2), Decimal(3)):
+            told.append(w.intake(report(holdings=[Holding(token="BTC", units=units, available=units)])))
+            for _ in range(50):  # more turns of the loop than it takes to record a report
+                await asyncio.sleep(0)
+        assert await asyncio.gather(*told) == [first + 1, first + 1]
+
+
+async def test_facts_of_an_order_take_one_look_at_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as w:
+        await first_start(w.bus.ports)
+        order_id = await placed(w)
+        await w.quiet()
+        looks: list[str] = []
+
+        async def read(streams: Sequence[str]) -> dict[str, list[Recorded]]:
+            looks.extend(streams)
+            return await MemoryLog.read(w.log, streams)
+
+        async def last(streams: Sequence[str]) -> dict[str, Recorded | None]:
+            looks.extend(streams)
+            return await MemoryLog.last(w.log, streams)
+
+        monkeypatch.setattr(w.log, "read", read)
+        monkeypatch.setattr(w.log, "last", last)
+        await w.intake(report(orders=[(order_id, fill("t1"))]))
+        assert looks == [stream_of(order_id)]

@@ -1,17 +1,20 @@
 """The projector: one leads, the others stand by, and what fails stops alone."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from time import perf_counter
 
 import msgspec
+import pytest
 
 from commands.ports import Log
 from domain.events import Recorded
 from domain.orders import OrderFailed
-from projections import accounts, orders
+from projections import accounts, orders, runner
 from projections.runner import Progress
 from projections.view import Changes, Connection, dump, take
 from projections.views import VIEWS
+from tests.appends import added, origin, write
 from tests.projections.conftest import projecting
 from tests.projections.given import EVERYTHING, accepted, account, canceled, placed, tell
 
@@ -31,6 +34,32 @@ async def test_whoever_waits_for_a_position_is_woken_when_the_views_show_it(
         end = await tell(log, [placed(f"n{n}")])
         assert await reached(progress, end)
         assert await (await connection.execute("select count(*) from orders")).fetchone() == (n + 1,)
+
+
+async def test_events_gather_for_as_long_as_nobody_waits_for_them(
+    database_url: str, log: Log, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runner, "_GATHER_SECONDS", 3600.0)
+    batches: list[list[int]] = []
+
+    async def note(changes: Changes, events: Sequence[Recorded]) -> None:
+        batches.append([recorded.position for recorded in events])
+
+    view = msgspec.structs.replace(accounts.VIEW, apply=note)
+    async with (
+        projecting(database_url, log, [view]) as progress,
+        aclosing(log.follow(0)) as follower,  # type: ignore[type-var]
+    ):
+        assert await reached(progress, 0)
+        await log.append([write("a", 0, added("x"))], origin())
+        assert await reached(progress, 1)
+        for version in (1, 2):
+            await log.append([write("a", version, added("x"))], origin())
+        async for batch in follower:  # by the tail that the projector reads, too
+            if batch[-1].position == 3:
+                break
+        assert await reached(progress, 3)
+    assert batches == [[1], [2, 3]]
 
 
 async def test_a_position_that_is_not_reached_leaves_its_lag(log: Log, progress: Progress):
