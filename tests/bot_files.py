@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from eth_keyfile import decode_keyfile_json
+from eth_keyfile.keyfile import decode_keyfile_json
 
 from adapters.bot_files import S3, BotFolders, BrokerAddress
 from adapters.exchanges.names import connector

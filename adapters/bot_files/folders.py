@@ -68,6 +68,7 @@ class BotFolders:
         self._s3 = s3
         self._turns = WeakValueDictionary[str, _Turn]()
         self._archiving = asyncio.Semaphore(_ARCHIVES_AT_ONCE)
+        self._sharing = Lock()
         self._unknown: set[str] = set()
 
     async def taken(self, instance: str) -> bool:
@@ -161,9 +162,10 @@ class BotFolders:
             fill(folder, settings, connectors, checked, certs)
 
     def _share(self, sources: Mapping[str, str]) -> None:
-        unknown = [path for path in share(self._root, sources) if path not in self._unknown]
-        if unknown:
+        with self._sharing:
+            unknown = [path for path in share(self._root, sources) if path not in self._unknown]
             self._unknown.update(unknown)
+        if unknown:
             logger.warning("unknown_sources", paths=unknown)
 
     def _discard(self, instance: str) -> None:

@@ -144,8 +144,14 @@ def _empty(folder: int, name: str) -> None:
 
 
 def sweep(folder: int, instance: str) -> None:
-    """Remove what is neither file nor folder: a link that a bot made must not lead whoever reads its archive astray."""
+    """Remove what is neither file nor folder, and what writing left behind when it was cut off.
+
+    A link that a bot made must not lead whoever reads its archive astray.
+    """
     for path, folders, files, at in walk(folder):
+        for name in unfinished(at):
+            remove(at, name)
+            files.remove(name)
         for name in (*folders, *files):
             mode = os.lstat(name, dir_fd=at).st_mode
             if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):

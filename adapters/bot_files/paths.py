@@ -159,7 +159,7 @@ def remove(folder: int, name: str) -> None:
 
 def unfinished(folder: int) -> list[str]:
     """Return what writing left behind in a folder when it was cut off."""
-    return [name for name in sorted(os.listdir(folder)) if _UNFINISHED.fullmatch(name)]
+    return [name for name in sorted(os.listdir(folder)) if _UNFINISHED.fullmatch(name) and is_file(folder, name)]
 
 
 def walk(folder: int) -> Iterator[tuple[tuple[str, ...], list[str], list[str], int]]:

@@ -8,7 +8,17 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from adapters.bot_files.paths import SHARED_FILE, SHARED_FOLDER, file_name, opened, read, sync, write
+from adapters.bot_files.paths import (
+    SHARED_FILE,
+    SHARED_FOLDER,
+    file_name,
+    opened,
+    read,
+    remove,
+    sync,
+    unfinished,
+    write,
+)
 from domain.errors import Invalid
 
 _SCRIPTS, _CONTROLLERS = "scripts", "controllers"
@@ -16,7 +26,7 @@ _PACKAGE = "__init__.py"
 
 
 def share(root: Path, sources: Mapping[str, str]) -> list[str]:
-    """Write the sources that differ from what is there, and what makes packages of their folders.
+    """Write the sources that differ from what is there, and what makes packages of their folders; one call at a time.
 
     Returns the sources below `root` that are not among them. Raises `Invalid` for a path that is no place for a source.
     """
@@ -26,6 +36,8 @@ def share(root: Path, sources: Mapping[str, str]) -> list[str]:
         folders.setdefault(tuple(folder), {})[name] = source.encode()
     for within, files in folders.items():
         with opened(root, *within, make=SHARED_FOLDER) as into:
+            for name in unfinished(into):
+                remove(into, name)
             changed = False
             for name, content in files.items():
                 if read(into, name) != content:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from eth_keyfile import decode_keyfile_json
+from eth_keyfile.keyfile import decode_keyfile_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -1,0 +1,244 @@
+"""Archives on disk: whatever step a crash cuts off, again brings all of the folder there, once, without keys."""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event
+
+import pytest
+from structlog.testing import capture_logs
+
+from adapters.bot_files import BotFolders
+from domain.bots import ArchivePlace
+from domain.errors import Unavailable
+from tests.bot_files import AT, KEYS, SOURCES, deployed, files_of, folders, holds_keys
+
+HERE = ArchivePlace()
+CHANGES = ("mkdir", "rename", "unlink", "rmdir", "fsync", "fchmod", "open")
+STAMP = ".archive.json"
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+@contextmanager
+def crashing_at(step: int | None) -> Iterator[list[str]]:
+    """Have the process end at its n-th call that changes something on disk; yields the calls that were made."""
+    made: list[str] = []
+    real = {name: getattr(os, name) for name in CHANGES}
+
+    def watched(name):
+        def call(*args, **kwargs):
+            if name != "open" or args[1] & os.O_CREAT:
+                if len(made) == step:
+                    raise Crash
+                made.append(name)
+            return real[name](*args, **kwargs)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CHANGES:
+            patch.setattr(os, name, watched(name))
+        yield made
+
+
+@contextmanager
+def on_another_disk() -> Iterator[None]:
+    """Have every rename from one folder to another fail as between file systems."""
+    real = os.rename
+
+    def rename(source, target, *, src_dir_fd, dst_dir_fd):
+        if not os.path.sameopenfile(src_dir_fd, dst_dir_fd):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        real(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "rename", rename)
+        yield
+
+
+@contextmanager
+def on_this_disk() -> Iterator[None]:
+    yield
+
+
+DISKS = pytest.mark.parametrize("disk", [on_this_disk, on_another_disk], ids=["this disk", "another disk"])
+
+
+def traded(root: Path) -> dict[str, bytes]:
+    """Have the bot write what bots write; return what has to be in its archive of that."""
+    folder = root / "instances" / "alpha"
+    written = {"data/alpha.sqlite": b"trades" * 50_000, "logs/logs_alpha.log": b"line\n", "data/deep/er/x": b""}
+    for path, content in written.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return written
+
+
+async def prepared(root: Path) -> tuple[BotFolders, dict[str, bytes]]:
+    files = folders(root)
+    await files.prepare(deployed(), KEYS, SOURCES)
+    return files, traded(root)
+
+
+def check(root: Path, written: dict[str, bytes]) -> None:
+    """Check that all of the folder is in the archive, without keys, and nothing of it anywhere else."""
+    archive = files_of(root / "archived" / "alpha")
+    assert written.items() <= archive.items()
+    assert set(archive) - set(written) == {
+        STAMP, "conf/conf_client.yml", "conf/conf_fee_overrides.yml", "conf/hummingbot_logs.yml",
+        "conf/controllers/pmm_1.yml", "conf/scripts/alpha.yml",
+    }  # fmt: skip
+    assert [each.name for each in (root / "archived").iterdir()] == ["alpha"]
+    assert list((root / "instances").iterdir()) == []
+    assert holds_keys(root / "archived") == []
+
+
+@DISKS
+async def test_all_of_the_folder_arrives_without_its_keys(tmp_path, disk):
+    files, written = await prepared(tmp_path)
+    with disk():
+        assert await files.archive("alpha", HERE, AT) == "archived/alpha"
+    check(tmp_path, written)
+    assert json.loads((tmp_path / "archived/alpha" / STAMP).read_bytes())["begun_at"] == "2026-11-22T12:00:00Z"
+
+
+@DISKS
+async def test_it_resumes_at_every_step(tmp_path, disk):
+    with disk(), crashing_at(None) as steps:
+        files, _ = await prepared(tmp_path / "count")
+        begun = len(steps)
+        files._archive("alpha", None, AT, Event())
+    assert len(steps) - begun > 20
+    for step in range(len(steps) - begun):
+        root = tmp_path / f"{step}"
+        files, written = await prepared(root)
+        with disk(), crashing_at(step), pytest.raises(Crash):
+            files._archive("alpha", None, AT, Event())
+        assert_nothing_lost(root, written)
+        with disk():
+            assert await folders(root).archive("alpha", HERE, AT) == "archived/alpha"
+        check(root, written)
+
+
+def assert_nothing_lost(root: Path, written: dict[str, bytes]) -> None:
+    """Check that one of both has it all, and that no key was ever on its way."""
+    here, there = root / "instances" / "alpha", root / "archived" / "alpha"
+    assert any(written.items() <= files_of(folder).items() for folder in (here, there) if folder.exists())
+    if (root / "archived").exists():
+        assert holds_keys(root / "archived") == []
+
+
+@DISKS
+async def test_it_resumes_after_many_crashes(tmp_path, disk):
+    _, written = await prepared(tmp_path)
+    for step in range(1, 200):
+        with disk(), crashing_at(step), suppress(Crash):
+            folders(tmp_path)._archive("alpha", None, AT, Event())
+            break
+        assert_nothing_lost(tmp_path, written)
+    check(tmp_path, written)
+
+
+@DISKS
+async def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path, disk, monkeypatch):
+    files, written = await prepared(tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with disk(), pytest.raises(Unavailable, match=r"alpha.*No space left"):
+        await files.archive("alpha", HERE, AT)
+    monkeypatch.undo()
+    assert_nothing_lost(tmp_path, written)
+    with disk():
+        await files.archive("alpha", HERE, AT)
+    check(tmp_path, written)
+
+
+@DISKS
+async def test_another_archive_of_that_name_is_left_alone(tmp_path, disk):
+    files, written = await prepared(tmp_path)
+    (tmp_path / "archived/alpha").mkdir(parents=True)
+    (tmp_path / "archived/alpha/old.sqlite").write_text("old")
+    with disk(), pytest.raises(Unavailable, match="archived/alpha is another archive"):
+        await files.archive("alpha", HERE, AT)
+    assert files_of(tmp_path / "archived") == {"alpha/old.sqlite": b"old"}
+    assert written.items() <= files_of(tmp_path / "instances/alpha").items()
+
+
+@DISKS
+async def test_links_and_pipes_of_a_bot_do_not_travel(tmp_path, disk):
+    files, written = await prepared(tmp_path)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    data = tmp_path / "instances/alpha/data"
+    (data / "folder").symlink_to(outside, target_is_directory=True)
+    (data / "file.sqlite").symlink_to(outside / "secret")
+    (data / "dangling").symlink_to("/nowhere")
+    os.mkfifo(data / "deep" / "pipe")
+    with disk(), capture_logs() as lines:
+        await files.archive("alpha", HERE, AT)
+    check(tmp_path, written)
+    assert files_of(outside) == {"secret": b"secret"}
+    assert [line["path"] for line in lines if line["event"] == "bot_link_removed"] == [
+        "data/folder", "data/dangling", "data/file.sqlite", "data/deep/pipe",
+    ]  # fmt: skip
+
+
+async def test_a_link_in_place_of_the_keys_is_not_followed(tmp_path):
+    files, _ = await prepared(tmp_path)
+    outside = tmp_path / "outside"
+    connectors = tmp_path / "instances/alpha/conf/connectors"
+    connectors.rename(outside)
+    connectors.symlink_to(outside, target_is_directory=True)
+    await files.archive("alpha", HERE, AT)
+    assert holds_keys(tmp_path / "archived") == []
+    assert len(files_of(outside)) == 2
+
+
+async def test_a_copy_keeps_times_and_modes(tmp_path):
+    files, _ = await prepared(tmp_path)
+    log = tmp_path / "instances/alpha/logs/logs_alpha.log"
+    log.chmod(0o640)
+    os.utime(log, ns=(1_700_000_000_123_456_789, 1_700_000_000_123_456_789))
+    with on_another_disk():
+        await files.archive("alpha", HERE, AT)
+    copied = (tmp_path / "archived/alpha/logs/logs_alpha.log").stat()
+    assert (copied.st_mtime_ns, copied.st_mode & 0o777) == (1_700_000_000_123_456_789, 0o640)
+
+
+async def test_a_discarded_instance_is_gone_whatever_step_was_cut_off(tmp_path):
+    with crashing_at(None) as steps:
+        files, _ = await prepared(tmp_path / "count")
+        begun = len(steps)
+        files._discard("alpha")
+    for step in range(len(steps) - begun):
+        root = tmp_path / f"{step}"
+        files, _ = await prepared(root)
+        with crashing_at(step), pytest.raises(Crash):
+            files._discard("alpha")
+        await folders(root).discard("alpha")
+        assert list((root / "instances").iterdir()) == []
+
+
+def test_an_instance_is_whole_whatever_step_was_cut_off(tmp_path):
+    def prepare(root: Path) -> None:
+        folders(root)._prepare("alpha", deployed().configs, KEYS, SOURCES)
+
+    with crashing_at(None) as steps:
+        prepare(tmp_path / "whole")
+    expected = set(files_of(tmp_path / "whole"))
+    for step in range(0, len(steps), 3):
+        root = tmp_path / f"{step}"
+        with crashing_at(step), pytest.raises(Crash):
+            prepare(root)
+        prepare(root)
+        assert set(files_of(root)) == expected
