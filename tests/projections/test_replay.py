@@ -16,13 +16,14 @@ from projections.replay import rebuild, replay_into
 from projections.runner import Progress
 from projections.view import Changes, Connection, View, connect, dump, make_tables, take
 from projections.views import VIEWS
+from tests.projections.archived import ARCHIVES
 from tests.projections.conftest import projecting
 from tests.projections.fleet import FLEET
 from tests.projections.given import EVERYTHING as TRADING
 from tests.projections.given import account, balances, filled, funding, placed, rejected, tell
 
 PATIENCE = 10.0
-EVERYTHING = [*TRADING, *FLEET]
+EVERYTHING = [*TRADING, *FLEET, *ARCHIVES]
 
 
 async def dumps(connection: Connection) -> dict[str, bytes]:
