@@ -1,5 +1,6 @@
 """The line to the bots, without a broker: bots that answer as real headless ones do, or as a test says."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -57,7 +58,7 @@ class ScriptedLine:
         self, instance: str, command: str, data: Mapping[str, object], *, timeout_seconds: float
     ) -> Mapping[str, object] | None:
         """Send a command and return the whole answer."""
-        if not instance.replace("-", "").replace("_", "").isalnum():
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", instance):
             raise NotFound(f"Bot '{instance}' not found")
         if not self.connected:
             raise Unavailable("The MQTT broker at localhost:1883 cannot be reached: it was made so")
