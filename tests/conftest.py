@@ -18,6 +18,7 @@ from psycopg import sql
 from adapters.event_store import PostgresLog
 from adapters.migrations import migrate
 from tests.cluster import cluster
+from tests.engine import Engine, engine
 
 _numbers = count(1)
 
@@ -72,3 +73,10 @@ async def log(database_url: str) -> AsyncIterator[PostgresLog]:
     """Return an open, empty event log."""
     async with PostgresLog.open(database_url) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    """Return the Docker engine that answers, else one that is started for these tests."""
+    with engine() as found:
+        yield found

@@ -5,6 +5,7 @@ where there is a Gateway, `certs` of its own instance, and the strategies' sourc
 the host's network, as bots of hummingbot-api do (`services/docker_service.py`@ee7ce5c).
 """
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ LOG_LIMITS = {"max-size": "10m", "max-file": "5"}
 """How much of what a bot prints is kept."""
 
 _TAKEN = 409
+_NAMED_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
 _RUNS = ("running", "paused", "restarting")
 
 
@@ -145,25 +148,32 @@ class DockerRuntime:
         }
 
     def _start(self, client: docker.APIClient, order: BotDeployed) -> Instance:
+        found = self._find(client, order.instance) or self._made(client, order)
+        try:
+            client.start(found["Id"])  # One that runs stays as it is.
+        except APIError as e:
+            raise refusal(f"Container '{order.instance}'", e) from e
+        return self._shown(client, found["Id"])
+
+    def _made(self, client: docker.APIClient, order: BotDeployed) -> Mapping[str, Any]:
         instance = order.instance
-        found = self._find(client, instance)
-        if found is None:
+        give_up_at = time.monotonic() + _NAMED_SECONDS
+        while True:
             try:
-                found = self._create(client, order)
+                return self._create(client, order)
             except NoSuchThing as e:
                 raise Invalid(f"Image '{order.image}' not found") from e
             except APIError as e:
                 if e.status_code != _TAKEN:
                     raise refusal(f"Container '{instance}'", e) from e
-                # Made in this moment: by us, whose first try was not answered, or by somebody else.
+                # By us, whose first try was not answered, or by somebody else. A name is taken a moment before its
+                # container can be looked at.
                 found = self._find(client, instance)
-                if found is None:
+                if found is not None:
+                    return found
+                if _is_there(client, instance) or time.monotonic() > give_up_at:
                     raise Invalid(f"The name '{instance}' is taken by a container that is not ours") from e
-        try:
-            client.start(found["Id"])  # One that runs stays as it is.
-        except APIError as e:
-            raise refusal(f"Container '{instance}'", e) from e
-        return self._shown(client, found["Id"])
+                time.sleep(_LOOK_SECONDS)
 
     def _create(self, client: docker.APIClient, order: BotDeployed) -> Mapping[str, Any]:
         created: Mapping[str, Any] = client.create_container(
@@ -210,6 +220,14 @@ class DockerRuntime:
             state=state,
             exit_code=found["State"]["ExitCode"] if found["State"]["Status"] == "exited" else None,
         )
+
+
+def _is_there(client: docker.APIClient, container: str) -> bool:
+    try:
+        client.inspect_container(container)
+    except NoSuchThing:
+        return False
+    return True
 
 
 def _state(status: str) -> State:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -89,11 +90,23 @@ def _dockerd() -> Path | None:
 
 def answers(url: str | None) -> bool:
     """Return whether an engine answers there; None stands for where the environment says one is."""
+    where = url or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if where.startswith("unix://") and not _listens(where.removeprefix("unix://")):
+        return False  # The client would leave a socket open.
     try:
         client = docker.from_env(timeout=10) if url is None else docker.DockerClient(base_url=url, timeout=10)
     except DockerException:
         return False
     client.close()
+    return True
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
     return True
 
 
