@@ -13,6 +13,7 @@ from commands.bots.watch import BotWatch
 from commands.bus import Bus, origin_of_process
 from commands.portfolio import ObserveBalances
 from commands.processes.accounts import reconnect
+from commands.processes.bots import BotKeeper
 from commands.processes.orders import OrderWatch
 from commands.reconciliation import Reconcile
 from domain.errors import DomainError
@@ -33,12 +34,21 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     aligned: bool = False
 
 
-def jobs(bus: Bus, watch: OrderWatch, *, observe_every: timedelta, reconcile_every: timedelta) -> Sequence[Job]:
-    """Return all jobs of the work part."""
+def jobs(
+    bus: Bus,
+    watch: OrderWatch,
+    *,
+    observe_every: timedelta,
+    reconcile_every: timedelta,
+    keeper: BotKeeper | None = None,
+) -> Sequence[Job]:
+    """Return all jobs of the work part; those about bots where it runs any."""
     fleet = bus.ports.fleet
-    of_bots = (
-        () if fleet is None else (Job(name="watch_bots", every=timedelta(seconds=2), run=BotWatch(bus, fleet).look),)
-    )
+    of_bots = []
+    if fleet is not None:
+        of_bots.append(Job(name="watch_bots", every=timedelta(seconds=2), run=BotWatch(bus, fleet).look))
+    if keeper is not None:
+        of_bots.append(Job(name="look_at_bots", every=timedelta(seconds=5), run=keeper.look))
     return (
         Job(name="observe_balances", every=observe_every, run=lambda: observe_all(bus), aligned=True),
         Job(name="reconcile", every=reconcile_every, run=lambda: reconcile_all(bus, within=reconcile_every)),

@@ -184,6 +184,8 @@ def request_stop(
 ) -> list[Event]:
     """Want a bot to end its strategy, and with `archive` to be put away. What is stopping or stopped already is `[]`.
 
+    A bot whose archive is not taken where it should go may be sent elsewhere.
+
     Raises `NotFound` for an unknown bot, `Invalid` for one that does not run yet, or whose container is not ours.
     """
     if archive is not None or bot.deployed is not None:
@@ -192,7 +194,7 @@ def request_stop(
         raise NotFound(f"Bot {instance} not found")
     if bot.deployed is not None and (bot.runtime_id is None or bot.starting):
         raise Invalid(f"Bot {instance} is still starting; stop it when it runs")
-    if bot.archiving if archive is not None else _stops_already(bot):
+    if _stops_already(bot) if archive is None else _goes_there_already(bot, archive):
         return []
     return [
         BotStopRequested(
@@ -203,6 +205,11 @@ def request_stop(
             requested_at=at,
         )
     ]
+
+
+def _goes_there_already(bot: Bot, archive: ArchivePlace) -> bool:
+    """Whether the files are put away or on their way there; another place may be named while none has taken them."""
+    return bot.stopping is not None and (bot.stopping.archive == archive or bot.archived is not None)
 
 
 def _stops_already(bot: Bot) -> bool:

@@ -15,6 +15,7 @@ from commands.bus import Bus, Command, Outcome
 from commands.handlers import HANDLERS
 from commands.intake import Intake
 from commands.ports import AccountMemory, Appended, Exchange, Ports, Write
+from commands.processes.bots import BotKeeper
 from domain.connectors import ConfigField, TradingRule
 from domain.errors import Invalid, NotFound, Unavailable
 from domain.events import Event, Origin
@@ -23,6 +24,7 @@ from domain.portfolio import Holding
 from domain.reports import AccountReport
 from domain.values import OrderType, PositionMode
 from tests.fakes.checkpoints import MemoryCheckpoints
+from tests.fakes.fleet import MemoryFleet
 from tests.fakes.log import MemoryLog
 from tests.fakes.lookup import ScanningLookup
 from tests.fakes.vault import MemoryVault
@@ -50,6 +52,11 @@ class Time:
 
     def pass_(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait without waiting."""
+        self.pass_(seconds)
+        await asyncio.sleep(0)
 
 
 class ScriptedExchange:
@@ -241,6 +248,8 @@ class World(msgspec.Struct, frozen=True):
     intake: Intake
     time: Time
     vault: MemoryVault
+    fleet: MemoryFleet
+    keeper: BotKeeper
     sends: set["asyncio.Task[None]"]
 
     def origin(self, key: str | None = None, actor: str = "admin") -> Origin:
@@ -261,11 +270,12 @@ class World(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def world() -> AsyncIterator[World]:
-    """Run a command side."""
-    ids = itertools.count(1)
-    time = Time()
-    log, vault = CountingLog(), MemoryVault()
+async def world(before: World | None = None) -> AsyncIterator[World]:
+    """Run a command side; one after another server's end has the log, the vault and the fleet that it left."""
+    ids = itertools.count(1) if before is None else itertools.count(before.bus.ports.new_id().int)
+    time = Time() if before is None else before.time
+    log, vault = (CountingLog(), MemoryVault()) if before is None else (before.log, before.vault)
+    fleet = MemoryFleet(time) if before is None else before.fleet
     spot = ScriptedExchange("paper", time)
     perpetual = ScriptedExchange("paper_perpetual", time, perpetual=True)
     intake = Intake(lambda: UUID(int=next(ids)))
@@ -290,9 +300,12 @@ async def world() -> AsyncIterator[World]:
             spawn=spawn,
             server="s1",
             yaml=HummingbotYaml(),
+            fleet=fleet.port(),
             banned=frozenset({"SPAM"}),
         )
         bus = Bus(ports, HANDLERS)
-        recording = tasks.create_task(intake.run(bus))
-        yield World(bus, log, spot, perpetual, intake, time, vault, sends)
-        recording.cancel()
+        keeper = BotKeeper(ports, pause=time.pause)
+        running = [tasks.create_task(intake.run(bus)), tasks.create_task(keeper.run())]
+        yield World(bus, log, spot, perpetual, intake, time, vault, fleet, keeper, sends)
+        for task in running:
+            task.cancel()

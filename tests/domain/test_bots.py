@@ -162,6 +162,13 @@ def test_a_bot_that_is_stopping_or_stopped_can_be_put_away_once():
         given(*before, AWAY).when(stop).then()
 
 
+def test_an_archive_may_go_elsewhere_until_it_is_taken():
+    elsewhere = BotStopRequested(instance=NAME, archive=BUCKET, requested_at=T0)
+    given(*RUNNING, AWAY, TOLD, FLAT, STOPPED, FAILED).when(lambda bot: stop(bot, BUCKET)).then(elsewhere)
+    given(*RUNNING, AWAY, TOLD, FLAT, STOPPED, ARCHIVED).when(lambda bot: stop(bot, BUCKET)).then()
+    assert next_step(given(*RUNNING, AWAY, TOLD, FLAT, STOPPED, FAILED, elsewhere).state) is Step.ARCHIVE
+
+
 def test_a_bot_that_was_only_heard_can_be_stopped_and_no_more():
     given(RETURNED).when(stop).then(STOP)
     given(RETURNED, STOP).when(stop).then()

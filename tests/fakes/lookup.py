@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from commands.deciding import fold
 from commands.ports import AccountMemory, Log, OpenOrder
-from domain import accounts, orders, positions
+from domain import accounts, bots, orders, positions
 from domain.accounts import Account
 from domain.events import Recorded
 from domain.orders import CancelRequested, OrderObserved, OrderPlaced, Status
@@ -107,6 +107,21 @@ class ScanningLookup:
                 case ControllerDeleted(type=type_, name=name):
                     sources.pop(f"controllers/{type_}/{name}.py")
         return sources
+
+    async def instances(self) -> Sequence[str]:
+        lives = [
+            (stream, history)
+            for stream, history in (await self._streams()).items()
+            if stream.startswith(bots.stream_of(""))
+        ]
+        folded = [fold(bots.NEW, bots.evolve, history) for _, history in lives]
+        return [bot.deployed.instance for bot in folded if bot.deployed is not None and not bot.cleared]
+
+    async def strategy_ended(self, instance: str, *, since: datetime) -> bool:
+        reported = [recorded.event for recorded in (await self._streams()).get(bots.updates_of(instance), [])]
+        last = {event.controller: event for event in reported if isinstance(event, bots.ControllerReported)}
+        ended = [event.heard_at >= since and bytes(event.performance) == b"{}" for event in last.values()]
+        return bool(ended) and all(ended)
 
     @staticmethod
     def _begun(streams: Mapping[str, list[Recorded]]) -> list[tuple[OrderPlaced | OrderObserved, orders.Order]]:
