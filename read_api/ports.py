@@ -192,3 +192,52 @@ class Candles(Protocol):
     async def between(self, connector: str, trading_pair: str, name: str, start: int, end: int) -> Columns:
         """Return the candles that begin between two times, both included, in seconds since 1970."""
         ...
+
+
+class Broker(Protocol):
+    """The broker of the bots, and how we stand with it."""
+
+    @property
+    def host(self) -> str:
+        """Where it is."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """And at which port."""
+        ...
+
+    @property
+    def username(self) -> str | None:
+        """Who we are there."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether we are."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """Why not, in a few words."""
+        ...
+
+    @property
+    def bots(self) -> Mapping[str, datetime]:
+        """The bots that were heard, with when last."""
+        ...
+
+
+@runtime_checkable
+class BotLine(Protocol):
+    """The line to the bots."""
+
+    async def command(
+        self, instance: str, command: str, data: Mapping[str, object], *, timeout_seconds: float
+    ) -> Mapping[str, object] | None:
+        """Send a command once and return the bot's whole answer, None if none came. Raises `Unavailable`."""
+        ...
+
+    def broker(self) -> Broker:
+        """Return how things stand."""
+        ...
