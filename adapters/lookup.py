@@ -10,12 +10,13 @@ from domain.accounts import Account
 from domain.orders import OrderObserved, OrderPlaced
 from domain.positions import PositionObserved
 from domain.values import PositionSide
-from projections import accounts, orders, portfolio, positions, strategies
+from projections import accounts, bots, orders, portfolio, positions, strategies
+from projections.bots import standing
 from projections.pool import Pool
 from projections.view import Connection
 
 LOOKED_UP = tuple(
-    view.name for view in (accounts.VIEW, orders.VIEW, positions.VIEW, portfolio.VIEW, strategies.VIEW)
+    view.name for view in (accounts.VIEW, orders.VIEW, positions.VIEW, portfolio.VIEW, strategies.VIEW, bots.VIEW)
 )
 """The views that are asked here: no other one keeps anything waiting."""
 
@@ -64,6 +65,16 @@ class Views:
         """Return path below `bots/` → source of every script and controller."""
         async with self._connection() as connection:
             return await strategies.sources(connection)
+
+    async def instances(self) -> Sequence[str]:
+        """Return the instances that were deployed and are not cleared away, oldest first."""
+        async with self._connection() as connection:
+            return await standing.instances(connection)
+
+    async def strategy_ended(self, instance: str, *, since: datetime) -> bool:
+        """Whether every controller of a bot has said since then that its strategy ended; False if none ever spoke."""
+        async with self._connection() as connection:
+            return await standing.strategy_ended(connection, instance, since=since)
 
 
 async def _memory(connection: Connection, account: str, connector: str) -> AccountMemory:

@@ -5,6 +5,10 @@ from typing import Any, Protocol
 
 import msgspec
 
+from projections.bots.standing import Standing
+from projections.pool import Pool
+from read_api.bots.roster import Roster
+
 Item = Mapping[str, object]
 """Something with keys, as it stands on the wire."""
 
@@ -53,7 +57,7 @@ class BotStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     bot_name: str
     status: str
-    performance: Item = {}
+    performance: Item | msgspec.Raw = {}
     recently_active: bool = False
 
 
@@ -127,3 +131,40 @@ class NoExecutors:
     async def bot(self, bot_name: str) -> BotStatus:
         """Say that there is none."""
         return BotStatus(bot_name=bot_name, status="not_found")
+
+
+class WatchedBots(NoExecutors):
+    """The bots of this server, which runs no executors, as `Executors`."""
+
+    def __init__(self, pool: Pool, roster: Roster) -> None:
+        """Look at the views through `pool`, by the clock of `roster`."""
+        self._pool = pool
+        self._roster = roster
+
+    async def bots(self) -> Mapping[str, Item]:
+        """Return name → status of every bot, without its log."""
+        async with self._pool.connection() as connection:
+            found = await self._roster.all(connection, lines=False)
+        return {
+            bot.instance: {
+                "status": bot.status,
+                "source": bot.source,
+                "performance": _performance(bot),
+                "recently_active": bot.heard,
+            }
+            for bot in found
+        }
+
+    async def bot(self, bot_name: str) -> BotStatus:
+        """Return the status of a bot; it is `not_found` where there is none of that name."""
+        async with self._pool.connection() as connection:
+            found = await self._roster.find(connection, bot_name)
+        if found is None:
+            return await super().bot(bot_name)
+        return BotStatus(
+            bot_name=bot_name, status=found.status, performance=_performance(found), recently_active=found.heard
+        )
+
+
+def _performance(bot: Standing) -> msgspec.Raw:
+    return msgspec.Raw(f"{{{bot.performance}}}".encode())

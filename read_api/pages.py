@@ -62,17 +62,17 @@ def cursor_of(key: Key) -> str:
     return f"{(key[0] - _EPOCH) // timedelta(microseconds=1)}-{key[1]}"
 
 
-def key_of(cursor: str | None) -> Key | None:
+def key_of(cursor: str | None, *, place: str = "body") -> Key | None:
     """Return the place that a cursor stands for. Raises `MalformedRequest` for one that no answer gave."""
     if not cursor:
         return None
     match = _KEY.fullmatch(cursor)
     if match is None:
-        raise wrong_cursor(cursor)
+        raise wrong_cursor(cursor, place=place)
     try:
         return _EPOCH + timedelta(microseconds=int(match[1])), int(match[2])
     except OverflowError as error:
-        raise wrong_cursor(cursor) from error
+        raise wrong_cursor(cursor, place=place) from error
 
 
 def number_of(cursor: str | None) -> int | None:

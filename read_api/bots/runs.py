@@ -1,0 +1,131 @@
+"""Runs of bots: every deployment, how it goes or went."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+
+from adapters.http.answers import Answer
+from adapters.http.bodies import PageSize, Text, encode
+from adapters.http.requests import Request
+from domain.errors import NotFound
+from projections.bots.rows import RunRow
+from projections.bots.runs import RunStats, run, runs, stats
+from read_api.pages import described
+from read_api.settle import Reads
+
+RunId = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+
+class RunItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment. `deployment_config` is the request and `final_status` the bot's status at its end, as JSON text."""
+
+    id: int
+    bot_name: str
+    instance_name: str
+    deployed_at: datetime
+    stopped_at: datetime | None
+    strategy_type: Literal["controller", "script"]
+    strategy_name: str
+    config_name: str | None
+    account_name: str
+    image_version: str
+    deployment_status: Literal["DEPLOYED", "ARCHIVED", "FAILED"]
+    run_status: Literal["CREATED", "RUNNING", "STOPPED", "ERROR"]
+    deployment_config: str
+    final_status: str | None
+    error_message: str | None
+
+
+class RunAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A run."""
+
+    data: RunItem
+    status: Literal["success"] = "success"
+
+
+class RunsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs, newest first; `total` match in all."""
+
+    data: Sequence[RunItem]
+    total: int
+    limit: int
+    offset: int
+    status: Literal["success"] = "success"
+
+
+class StatsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs, counted."""
+
+    data: RunStats
+    status: Literal["success"] = "success"
+
+
+def on_the_wire(row: RunRow) -> RunItem:
+    """Return a run as clients read it."""
+    return msgspec.convert(
+        {**msgspec.structs.asdict(row), "bot_name": row.instance, "instance_name": row.instance}
+        | {"account_name": row.account, "image_version": row.image},
+        RunItem,
+    )
+
+
+class RunReads(Controller):
+    """Runs of bots."""
+
+    path = "/bot-orchestration/bot-runs"
+    tags = ("Bot orchestration",)
+
+    @get(status_code=200, summary="List the runs", responses=described(RunsAnswer, "Runs, newest first"))
+    async def runs(
+        self,
+        request: Request,
+        reads: NamedDependency[Reads],
+        *,
+        bot_name: FromQuery[Text | None] = None,
+        account_name: FromQuery[Text | None] = None,
+        strategy_type: FromQuery[Text | None] = None,
+        strategy_name: FromQuery[Text | None] = None,
+        run_status: FromQuery[Text | None] = None,
+        deployment_status: FromQuery[Text | None] = None,
+        limit: FromQuery[PageSize] = 100,
+        offset: FromQuery[Offset] = 0,
+    ) -> Answer:
+        """Answer the runs that match, newest first."""
+        headers = await reads.settle(request, "bots")
+        async with reads.connection() as connection:
+            found, total = await runs(
+                connection,
+                limit=limit,
+                offset=offset,
+                instance=bot_name,
+                account=account_name,
+                strategy_type=strategy_type,
+                strategy_name=strategy_name,
+                run_status=run_status,
+                deployment_status=deployment_status,
+            )
+        items = [on_the_wire(row) for row in found]
+        return Answer(200, encode(RunsAnswer(data=items, total=total, limit=limit, offset=offset)), headers)
+
+    @get("/stats", status_code=200, summary="Count the runs", responses=described(StatsAnswer, "Counts"))
+    async def stats(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
+        """Answer how many runs there are of each kind."""
+        headers = await reads.settle(request, "bots")
+        async with reads.connection() as connection:
+            return Answer(200, encode(StatsAnswer(data=await stats(connection))), headers)
+
+    @get("/{bot_run_id:int}", status_code=200, summary="Show a run", responses=described(RunAnswer, "The run"))
+    async def one(self, request: Request, bot_run_id: FromPath[RunId], reads: NamedDependency[Reads]) -> Answer:
+        """Answer a run."""
+        headers = await reads.settle(request, "bots")
+        async with reads.connection() as connection:
+            found = await run(connection, bot_run_id)
+        if found is None:
+            raise NotFound(f"Bot run {bot_run_id} not found")
+        return Answer(200, encode(RunAnswer(data=on_the_wire(found))), headers)
