@@ -1,5 +1,6 @@
 """Market data: what a venue tells everybody, and how old it is when it is shown."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Generic, TypeVar
 
@@ -27,6 +28,17 @@ class Ticker(msgspec.Struct, frozen=True, kw_only=True):
     base_volume: Decimal | None = None
     quote_volume: Decimal | None = None
     ticked_at: Utc | None = None  # venue clock
+
+
+class NoTicker(msgspec.Struct, frozen=True, kw_only=True):
+    """Why there is no ticker of a pair whose venue has one: it could not be read, or was refused."""
+
+    why: str
+
+
+def readable(told: Mapping[str, Ticker | NoTicker]) -> dict[str, Ticker]:
+    """Return pair → ticker of those pairs that have one."""
+    return {pair: ticker for pair, ticker in told.items() if isinstance(ticker, Ticker)}
 
 
 class FundingTerms(msgspec.Struct, frozen=True, kw_only=True):

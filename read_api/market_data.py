@@ -14,8 +14,8 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 from adapters.http.answers import Answer
 from adapters.http.bodies import Body, Name, Pair, Text, encode
 from adapters.http.requests import Request
-from domain.errors import DomainError, Invalid
-from domain.market_data import FeedState, FundingTerms, Shown, Ticker
+from domain.errors import DomainError, Invalid, Unavailable
+from domain.market_data import FeedState, FundingTerms, NoTicker, Shown, Ticker, readable
 from domain.rates import Prices
 from domain.values import ZERO, split_pair
 from projections import rates
@@ -28,6 +28,7 @@ SOURCE_SECONDS = 3.0
 MOST_CONNECTORS = 20
 """So many connectors may be asked for their tickers at once."""
 
+Tickers = Shown[Mapping[str, Ticker | NoTicker]]
 Pairs = Annotated[list[Pair], msgspec.Meta(max_length=1000)]
 
 
@@ -60,12 +61,16 @@ class RatesRequest(Body, frozen=True, kw_only=True):
 
 
 class PricesAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Pair → its last price, without those that never traded; and when they were heard, in seconds since 1970."""
+    """Pair → its last price, without those that never traded; and when they were heard, in seconds since 1970.
+
+    `errors` are by pair: why it has no price, though it may have traded.
+    """
 
     connector: str
     prices: dict[str, float]
     timestamp: float
     age_seconds: float
+    errors: dict[str, str]
 
 
 class FundingAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,14 +176,31 @@ def funding_on_the_wire(trading_pair: str, shown: Shown[FundingTerms]) -> Fundin
     )
 
 
-def tickers_on_the_wire(shown: Mapping[str, Shown[Mapping[str, Ticker]]], errors: dict[str, str]) -> TickersAnswer:
-    """Return tickers as clients read them."""
+def prices_on_the_wire(connector: str, shown: Tickers) -> PricesAnswer:
+    """Return prices as clients read them. Raises `Unavailable` where all that was told cannot be read."""
+    prices = {pair: float(ticker.price) for pair, ticker in readable(shown.value).items()}
+    errors = {pair: ticker.why for pair, ticker in shown.value.items() if isinstance(ticker, NoTicker)}
+    if errors and not prices:
+        pair, why = next(iter(errors.items()))
+        raise Unavailable(f"{connector} tells no price of {pair} that can be read: {why}")
+    return PricesAnswer(
+        connector=connector,
+        prices=prices,
+        timestamp=shown.heard_at.timestamp(),
+        age_seconds=round(shown.age_seconds, 3),
+        errors=errors,
+    )
+
+
+def tickers_on_the_wire(shown: Mapping[str, Tickers], errors: dict[str, str]) -> TickersAnswer:
+    """Return the tickers that can be read as clients read them."""
+    items = {
+        connector: {pair: _ticker(ticker) for pair, ticker in readable(tickers.value).items()}
+        for connector, tickers in shown.items()
+    }
     return TickersAnswer(
-        tickers={
-            connector: {pair: _ticker(ticker) for pair, ticker in tickers.value.items()}
-            for connector, tickers in shown.items()
-        },
-        counts={connector: len(tickers.value) for connector, tickers in shown.items()},
+        tickers=items,
+        counts={connector: len(found) for connector, found in items.items()},
         updated_at={connector: tickers.heard_at.timestamp() for connector, tickers in shown.items()},
         age_seconds={connector: round(tickers.age_seconds, 3) for connector, tickers in shown.items()},
         errors=errors,
@@ -230,13 +252,7 @@ class MarketData(Controller):
     async def market_prices(self, data: JSONBody[PricesRequest], feeds: NamedDependency[Feeds]) -> Answer:
         """Answer the last price of each pair that ever traded."""
         shown = await feeds.tickers(data.connector_name, data.trading_pairs)
-        answer = PricesAnswer(
-            connector=data.connector_name,
-            prices={pair: float(ticker.price) for pair, ticker in shown.value.items()},
-            timestamp=shown.heard_at.timestamp(),
-            age_seconds=round(shown.age_seconds, 3),
-        )
-        return Answer(200, encode(answer))
+        return Answer(200, encode(prices_on_the_wire(data.connector_name, shown)))
 
     @post(
         "/funding-info",
@@ -294,7 +310,7 @@ class MarketData(Controller):
             settings = await rates.settings(connection)
         if data.connector is not None:
             shown = await feeds.tickers(data.connector)
-            known = Prices({pair: ticker.price for pair, ticker in shown.value.items()})
+            known = Prices({pair: ticker.price for pair, ticker in readable(shown.value).items()})
         else:
             said = await rate_sources.prices(settings.source, wait_seconds=SOURCE_SECONDS)
             known = Prices({**said.prices.by_pair, **_most_liquid(feeds.collected().values())})
@@ -335,7 +351,7 @@ def _pair_answer(data: PairRequest, message: str, *, success: bool = True) -> An
 
 async def _collect(
     feeds: Feeds, connectors: Sequence[str], max_age: float | None
-) -> tuple[dict[str, Shown[Mapping[str, Ticker]]], dict[str, str]]:
+) -> tuple[dict[str, Tickers], dict[str, str]]:
     """Return the tickers of connectors, and why some have none. Raises why, if none has."""
     if len(connectors) > MOST_CONNECTORS:
         raise Invalid(f"{len(connectors)} connectors are asked for; at most {MOST_CONNECTORS} may be at once")
@@ -350,20 +366,18 @@ async def _collect(
     return shown, {connector: reason.message for connector, reason in refused.items()}
 
 
-async def _told(
-    asking: Coroutine[object, object, Shown[Mapping[str, Ticker]]],
-) -> Shown[Mapping[str, Ticker]] | DomainError:
+async def _told(asking: Coroutine[object, object, Tickers]) -> Tickers | DomainError:
     try:
         return await asking
     except DomainError as reason:
         return reason
 
 
-def _most_liquid(collected: Iterable[Shown[Mapping[str, Ticker]]]) -> dict[str, Decimal]:
+def _most_liquid(collected: Iterable[Tickers]) -> dict[str, Decimal]:
     """Return the price of each pair where most quote of it was traded in 24 hours."""
     best: dict[str, Ticker] = {}
     for shown in collected:
-        for pair, ticker in shown.value.items():
+        for pair, ticker in readable(shown.value).items():
             known = best.get(pair)
             if known is None or (ticker.quote_volume or ZERO) > (known.quote_volume or ZERO):
                 best[pair] = ticker

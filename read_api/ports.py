@@ -8,10 +8,10 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from domain.candles import Columns
 from domain.connectors import ConfigField, TradingRule
-from domain.market_data import FeedState, FundingTerms, MarketTrade, Shown, Ticker
+from domain.market_data import FeedState, FundingTerms, MarketTrade, NoTicker, Shown, Ticker
 from domain.order_books import Book
 from domain.rates import SourcePrices
-from domain.values import OrderType
+from domain.values import Json, OrderType
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -114,14 +114,14 @@ class Feeds(Protocol):
 
     async def tickers(
         self, connector: str, trading_pairs: Collection[str] | None = None, *, max_age_seconds: float | None = None
-    ) -> Shown[Mapping[str, Ticker]]:
-        """Return the tickers of some pairs, or of all that the connector trades.
+    ) -> Shown[Mapping[str, Ticker | NoTicker]]:
+        """Return the tickers of some pairs, or of all that the connector trades; none for a pair that never traded.
 
         What was asked for not longer ago than `max_age_seconds` is shown again.
         """
         ...
 
-    def collected(self) -> Mapping[str, Shown[Mapping[str, Ticker]]]:
+    def collected(self) -> Mapping[str, Shown[Mapping[str, Ticker | NoTicker]]]:
         """Return connector → the tickers of all its pairs that were asked for last; asks nobody."""
         ...
 
@@ -174,6 +174,24 @@ class RateSources(Protocol):
         Waits for its answer for so long at most. One that is away, or that nobody has, is told in the answer's
         `problem`.
         """
+        ...
+
+
+@runtime_checkable
+class BotConfigs(Protocol):
+    """The configurations that bots have on disk now."""
+
+    async def configs(self, instance: str) -> Mapping[str, str]:
+        """Return controller → YAML of an instance's controllers. Raises `NotFound`."""
+        ...
+
+
+@runtime_checkable
+class Yaml(Protocol):
+    """Reads configurations as Hummingbot does."""
+
+    async def load(self, name: str, text: str) -> Json:
+        """Return what a text says; `name` is for the message. Raises `Invalid`, with the line where there is one."""
         ...
 
 

@@ -25,6 +25,7 @@ from adapters.http.gate import Gate
 from adapters.http.protocol import App
 from adapters.lookup import LOOKED_UP, Views
 from adapters.market_data.feeds import Feeds
+from adapters.market_data.public_clients import PublicClients, opener
 from adapters.migrations import migrate
 from adapters.rate_sources.polling import PolledSources
 from adapters.readiness import Readiness
@@ -48,13 +49,14 @@ from domain.errors import DomainError, Unavailable
 from projections.pool import Pool
 from projections.runner import Progress, Projector
 from projections.views import VIEWS
+from read_api.archives import Kept
 from read_api.audit.feed import Following
 from read_api.controllers import CONTROLLERS
 from read_api.executors import NoExecutors
 from read_api.settle import Reads
 from read_api.sockets import socket_topics
 from read_api.sockets.conversation import Terms
-from write_api import accounts, orders, positions, rates
+from write_api import accounts, archives, orders, positions, rates
 from write_api.writing import Writes
 
 logger = structlog.get_logger()
@@ -63,7 +65,7 @@ _CATCH_UP_SECONDS = 5.0
 _RETRY_SECONDS = 0.5
 _POOL_SECONDS = 3.0
 
-WRITE = (accounts.Accounts, orders.Orders, positions.Positions, rates.Rates)
+WRITE = (accounts.Accounts, archives.ArchiveWrites, orders.Orders, positions.Positions, rates.Rates)
 
 
 class Sending:
@@ -107,7 +109,18 @@ async def server(
     """
     intake = Intake(uuid4)
     feed = paper_feed(settings)
-    connectors = factories(settings, intake, feed)
+    clients = PublicClients(
+        opener(settings.venue_urls),
+        idle_seconds=settings.market_data_feed_timeout,
+        sweep_seconds=settings.market_data_cleanup_interval,
+    )
+    feeds = Feeds(
+        partial(market_source, settings, feed, clients),
+        clock=now,
+        timeout_seconds=settings.market_data_feed_timeout,
+        cleanup_seconds=settings.market_data_cleanup_interval,
+    )
+    connectors = factories(settings, intake, feed, feeds, clients)
     logger.info("migrated", applied=await migrate(database_url))
     vault = await Vault.open(database_url, settings.config_password)
     async with (
@@ -128,19 +141,14 @@ async def server(
             loops.append(tasks.create_task(work))
 
         venues = ConnectedVenues(connectors, vault=vault, memory=lookup.memory, spawn=spawn)
-        rate_sources = PolledSources(partial(rate_source, settings, venues), spawn=spawn)
-        feeds = Feeds(
-            partial(market_source, settings, feed),
-            clock=now,
-            timeout_seconds=settings.market_data_feed_timeout,
-            cleanup_seconds=settings.market_data_cleanup_interval,
-        )
+        rate_sources = PolledSources(partial(rate_source, settings, venues, clients), spawn=spawn)
         loops.append(tasks.create_task(feeds.run(), name="feeds"))
+        loops.append(tasks.create_task(clients.run(), name="public clients"))
         candles = candle_history(
             settings.data,
             feed=feed,
             seed=None if settings.paper_feed else settings.paper_seed,
-            urls=settings.venue_urls,
+            clients=clients,
             clock=now,
         )
         ports = Ports(
@@ -173,6 +181,7 @@ async def server(
                     "rate_sources": rate_sources,
                     "feeds": feeds,
                     "candles": candles,
+                    "long_answers": Kept(),
                     "sockets": socket_topics(feeds, candles, NoExecutors(), terms(settings)),
                     "following": Following(tail=log, stopping=stopping or asyncio.Event()),
                 },
@@ -182,7 +191,8 @@ async def server(
             # What was begun is finished: sends have their answers, and what venues told is recorded.
             await sending.ended()
             await _drained(intake)
-            await candles.close()
+            # Before the feeds end, so that none of them says goodbye to a venue that is left as a whole.
+            await clients.close()
             for loop in loops:
                 loop.cancel()
 

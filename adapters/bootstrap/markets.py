@@ -7,6 +7,8 @@ from adapters.bootstrap.clock import now
 from adapters.exchanges.names import CONNECTORS, PAPER_TRADE, Connector
 from adapters.exchanges.paper_feed import Feed, RecordedFeed, SyntheticFeed
 from adapters.exchanges.venues import ConnectedVenues
+from adapters.market_data.feeds import Feeds
+from adapters.market_data.public_clients import PublicClients
 from adapters.market_data.sources import USUAL, Source
 from adapters.rate_sources.polling import Source as RateSource
 from adapters.settings import Settings
@@ -23,7 +25,7 @@ def paper_feed(settings: Settings) -> SyntheticFeed | RecordedFeed:
     )
 
 
-def market_source(settings: Settings, feed: Feed, connector: Connector) -> Source:
+def market_source(settings: Settings, feed: Feed, clients: PublicClients, connector: Connector) -> Source:
     """Return where the market of a connector is heard, imported when it is first asked for."""
     if not connector.exchange_id:
         from adapters.market_data.paper_source import PaperSource
@@ -35,16 +37,17 @@ def market_source(settings: Settings, feed: Feed, connector: Connector) -> Sourc
             tick_seconds=float(settings.paper_tick_seconds),
             clock=now,
         )
-    from adapters.market_data.ccxt_source import CcxtSource, opener
+    from adapters.market_data.ccxt_source import CcxtSource
 
-    urls = settings.venue_urls.get(connector.name, {})
-    return CcxtSource(connector, opener(connector, urls), clock=now, patience=USUAL)
+    return CcxtSource(connector, clients.of(connector), clock=now, patience=USUAL)
 
 
-def factories(settings: Settings, sink: Sink, feed: Feed) -> Mapping[str, Callable[[], Exchange]]:
+def factories(
+    settings: Settings, sink: Sink, feed: Feed, feeds: Feeds, clients: PublicClients
+) -> Mapping[str, Callable[[], Exchange]]:
     """Return the connectors that this server can trade on, each imported and made when it is first used.
 
-    The paper connectors share one market.
+    The paper connectors share one market, `feed`; those that trade on paper on a real market read its `feeds`.
     """
 
     def paper(name: str, *, perpetual: bool) -> Exchange:
@@ -71,12 +74,13 @@ def factories(settings: Settings, sink: Sink, feed: Feed) -> Mapping[str, Callab
 
         return paper_trade(
             f"{connector.name}{PAPER_TRADE}",
+            feeds=feeds,
+            side=clients.of(connector),
             balances=settings.paper_balances,
             fees=Fees(maker=settings.paper_maker_fee, taker=settings.paper_taker_fee),
             tick_seconds=float(settings.paper_tick_seconds),
             sink=sink,
             clock=now,
-            urls=settings.venue_urls.get(connector.name, {}),
         )
 
     venues = [connector for connector in CONNECTORS.values() if connector.exchange_id]
@@ -88,8 +92,14 @@ def factories(settings: Settings, sink: Sink, feed: Feed) -> Mapping[str, Callab
     }
 
 
-def rate_source(settings: Settings, venues: ConnectedVenues, name: str) -> RateSource:
+def rate_source(settings: Settings, venues: ConnectedVenues, clients: PublicClients, name: str) -> RateSource:
     """Return a source of rates, imported and made when somebody first asks about it."""
     from adapters.rate_sources.table import make
 
-    return make(name, exchange=venues.exchange, urls=settings.venue_urls, coin_cap_key=settings.coin_cap_api_key)
+    return make(
+        name,
+        exchange=venues.exchange,
+        side=clients.of,
+        urls=settings.venue_urls,
+        coin_cap_key=settings.coin_cap_api_key,
+    )

@@ -78,10 +78,6 @@ class CandleVenue(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Close its connections."""
-        ...
-
 
 class _Newest:
     """The end of a series: who asks for it, and the candles that may still change."""
@@ -131,11 +127,6 @@ class CandleHistory:
         # One more than asked for: at the turn of an interval the newest one may not be there yet.
         found = await self._candles(connector, trading_pair, of, (max(end - count - 1, 0), end))
         return Columns(*(column[-count:] for column in found))
-
-    async def close(self) -> None:
-        """Close the connections of all venues."""
-        for venue in self._venues.values():
-            await venue.close()
 
     def _venue(self, connector: str) -> CandleVenue:
         venue = self._venues.get(connector)

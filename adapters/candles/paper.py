@@ -62,9 +62,6 @@ class PaperCandles:
         """Return the candles of so many intervals, the last one as it stands now."""
         return await asyncio.to_thread(self._made, trading_pair, of, start, count)
 
-    async def close(self) -> None:
-        """Do nothing: there are no connections."""
-
     def _made(self, trading_pair: str, of: Interval, start: int, count: int) -> list[Candle]:
         now = self._clock()
         begins_at = _UNIX + timedelta(seconds=start)

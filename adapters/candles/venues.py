@@ -4,14 +4,13 @@ ccxt gives six columns of a candle. The four others that the wire contract has a
 where it has them; elsewhere they are 0, as in the reference.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
-from adapters.exchanges.market_feed import PublicMarkets
 from adapters.exchanges.names import Connector
-from adapters.questions import Questions
+from adapters.market_data.public_clients import MARKETS_SECONDS, PublicClient, PublicSide
 from domain.candles import INTERVALS, MOST_CANDLES, Candle, Interval
 from domain.errors import Invalid
 
@@ -41,47 +40,12 @@ _NOTHING = (None, None, None, None)
 # Venues that count the volume of perpetuals in contracts where ccxt passes it on (Gate.io and KuCoin docs, 2026-03).
 _IN_CONTRACTS = frozenset({"gate_io_perpetual", "gate_io_perpetual_testnet", "kucoin_perpetual"})
 
+# Of what begins at a time or later these give the newest, not the next: they are told where to end as well (dYdX v4
+# Indexer docs, "Get Candles", 2026-03).
+_NEWEST_FIRST = frozenset({"dydx"})
+
 # ccxt's own code has fewer than its table of features (ccxt 4.5.90, mexc.py: "in practice it's 500").
 _PAGES: Mapping[str, int] = {"mexc": 500}
-
-
-class CandleClient(Protocol):
-    """A venue's public side, as `adapters.exchanges.clients.VenueClient` has it."""
-
-    @property
-    def exchange(self) -> Any:  # noqa: ANN401 - ccxt has no types that hold
-        """Ccxt's exchange object."""
-        ...
-
-    async def call(self, method: str, *args: object, deadline: float | None = None, **options: object) -> Any:  # noqa: ANN401
-        """Ask the venue."""
-        ...
-
-    async def close(self) -> None:
-        """Close every connection."""
-        ...
-
-
-Open = Callable[[], Awaitable[tuple[CandleClient, PublicMarkets]]]
-"""Opens a venue's public side, for candles alone, with its markets loaded. Raises `Unavailable` or `Refused`."""
-
-
-def opener(connector: Connector, urls: Mapping[str, object]) -> Open:
-    """Return what opens the public side of a connector; `urls` are merged over ccxt's."""
-
-    async def open_venue() -> tuple[CandleClient, PublicMarkets]:
-        # Who asks for no candles of a real venue does not wait for ccxt.
-        from adapters.exchanges import markets  # noqa: PLC0415
-        from adapters.exchanges.clients import VenueClient  # noqa: PLC0415
-
-        client = VenueClient(connector, credentials=None, urls=urls)
-        try:
-            return client, await markets.load(client, connector)
-        except BaseException:
-            await client.close()
-            raise
-
-    return open_venue
 
 
 class VenueCandles:
@@ -90,30 +54,39 @@ class VenueCandles:
     page = LARGEST_PAGE
     most = MOST_CANDLES
 
-    def __init__(self, connector: Connector, open_venue: Open) -> None:
+    def __init__(self, connector: Connector, side: PublicSide) -> None:
         """Ask nothing yet."""
         self._connector = connector
-        self._open = open_venue
-        self._opened: tuple[CandleClient, PublicMarkets] | None = None
-        self._questions = Questions()
+        self._side = side
+        self._prepared: PublicClient | None = None
+        self.intervals: Sequence[str] = ()
         self.kept_as = connector.name
 
     async def begin(self, trading_pair: str, of: Interval) -> None:
         """Check that the venue has a pair and an interval. Raises `Invalid`, `Refused` or `Unavailable`."""
-        client, markets = await self._client()
-        markets.symbol(trading_pair)
-        offered = [name for name in INTERVALS if name in (client.exchange.timeframes or {})]
-        if of.name not in offered:
-            raise Invalid(f"Interval '{of.name}' is not offered by {self.kept_as}. Its intervals: {', '.join(offered)}")
+        async with self._side.lease() as (client, known):
+            self._prepare(client)
+            try:
+                known.symbol(trading_pair)
+            except Invalid:
+                async with self._side.lease(markets_within=MARKETS_SECONDS) as (_, newer):
+                    newer.symbol(trading_pair)
+        if of.name not in self.intervals:
+            intervals = ", ".join(self.intervals)
+            raise Invalid(f"Interval '{of.name}' is not offered by {self.kept_as}. Its intervals: {intervals}")
 
     async def candles(self, trading_pair: str, of: Interval, start: int, count: int) -> Sequence[Candle]:
         """Return candles from a time on. Raises `Refused` or `Unavailable`."""
-        client, markets = await self._client()
         since = start * _MILLISECONDS
-        rows = await client.call("fetch_ohlcv", markets.symbol(trading_pair), of.name, since, count)
+        further: dict[str, Any] = {}
+        if self._connector.exchange_id in _NEWEST_FIRST:
+            further = {"params": {"until": since + count * of.seconds * _MILLISECONDS}}
+        async with self._side.lease() as (client, known):
+            self._prepare(client)
+            rows = await client.call("fetch_ohlcv", known.symbol(trading_pair), of.name, since, count, **further)
         in_contracts = self._connector.name in _IN_CONTRACTS
         # Float is what candles are: the double next to the venue's own decimal figure.
-        size = float(markets.contract_size(trading_pair)) if in_contracts else 1.0
+        size = float(known.contract_size(trading_pair)) if in_contracts else 1.0
         candles = []
         for row in rows if isinstance(rows, list) else ():
             candle = _candle(row, size)
@@ -123,21 +96,13 @@ class VenueCandles:
                 candles.append(candle)
         return candles
 
-    async def close(self) -> None:
-        """Close the connections."""
-        async with self._questions.turn(anyway=True):
-            opened, self._opened = self._opened, None
-            if opened is not None:
-                await opened[0].close()
-
-    async def _client(self) -> tuple[CandleClient, PublicMarkets]:
-        async with self._questions.turn():
-            if self._opened is None:
-                client, markets = await self._open()
-                self.page = _page(self._connector, client.exchange)
-                _keep_further_columns(self._connector.exchange_id, client.exchange)
-                self._opened = client, markets
-            return self._opened
+    def _prepare(self, client: PublicClient) -> None:
+        """Let a client that was opened anew tell all that the venue says of candles."""
+        if client is not self._prepared:
+            self._prepared = client
+            self.page = _page(self._connector, client.exchange)
+            self.intervals = [name for name in INTERVALS if name in (client.exchange.timeframes or {})]
+            _keep_further_columns(self._connector.exchange_id, client.exchange)
 
 
 def _page(connector: Connector, exchange: Any) -> int:  # noqa: ANN401

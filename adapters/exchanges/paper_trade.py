@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Mapping
 from decimal import Decimal
 
-from adapters.exchanges import markets, names
-from adapters.exchanges.clients import VenueClient
-from adapters.exchanges.market_feed import USUAL, MarketFeed, Open, Patience, PublicClient, PublicMarkets
+from adapters.exchanges import names
+from adapters.exchanges.market_feed import USUAL, Feeds, MarketFeed, Patience
 from adapters.exchanges.paper import PaperExchange
+from adapters.market_data.public_clients import PublicSide
 from commands.ports import AccountMemory, Clock, Sink
 from domain.connectors import TradingRule
 from domain.matching.fees import Fees
@@ -112,53 +112,33 @@ class PaperTradeExchange(PaperExchange):
 def paper_trade(
     name: str,
     *,
+    feeds: Feeds,
+    side: PublicSide,
     balances: Mapping[str, Mapping[str, Decimal]],
     fees: Fees,
     tick_seconds: float,
     sink: Sink,
     clock: Clock,
-    urls: Mapping[str, object],
     patience: Patience = USUAL,
 ) -> PaperTradeExchange:
     """Return a paper trade connector by its name; nothing is asked of the venue yet.
 
-    `balances` are PAPER_BALANCES, `urls` those of the connector whose market it is. Raises `NotFound`.
+    `side` is that of the connector whose market it is, `balances` are PAPER_BALANCES. Raises `NotFound`.
     """
     connector = names.connector(name)
     market = names.connector(connector.paper_trade_of)
     plain = "paper_perpetual" if connector.perpetual else "paper"
+
+    async def load_rules() -> Mapping[str, TradingRule]:
+        return (await side.markets()).rules
+
     return PaperTradeExchange(
         name=name,
         perpetual=connector.perpetual,
-        feed=MarketFeed(market.name, opener(market, urls), clock=clock, patience=patience),
+        feed=MarketFeed(market.name, feeds, load_rules, clock=clock, patience=patience),
         clock=clock,
         sink=sink,
         fees=fees,
         starting=balances.get(name) or balances[plain],
         tick_seconds=tick_seconds,
     )
-
-
-def opener(connector: names.Connector, urls: Mapping[str, object]) -> Open:
-    """Return what opens the public side of a connector; its markets are loaded the first time alone."""
-    last: VenueClient | None = None
-    loaded: PublicMarkets | None = None
-
-    async def open_venue() -> tuple[PublicClient, PublicMarkets]:
-        nonlocal last, loaded
-        client = VenueClient(connector, credentials=None, urls=urls)
-        if last is None or loaded is None:
-            try:
-                loaded = await markets.load(client, connector)
-            except BaseException:
-                await client.close()
-                raise
-        else:
-            client.share(last)
-        # ccxt keeps a book in order by arithmetic, which texts do not have, and for some venues (Kraken, Coinbase,
-        # Gemini) it takes the numbers of a book as it takes all numbers.
-        client.exchange.number = float
-        last = client
-        return client, loaded
-
-    return open_venue

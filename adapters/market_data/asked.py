@@ -7,9 +7,10 @@ from typing import Generic, TypeVar
 
 from adapters.questions import Questions
 from commands.ports import Clock
-from domain.market_data import Shown, Ticker
+from domain.market_data import NoTicker, Shown, Ticker
 
 Answer = TypeVar("Answer")
+Told = Ticker | NoTicker
 Moment = tuple[datetime, float]  # when something was heard, on our clock and on the loop's
 
 
@@ -36,15 +37,15 @@ class Asked(Generic[Answer]):
 class AskedTickers:
     """The tickers of one connector: of all its pairs at once, or of some, each of its own age."""
 
-    def __init__(self, ask: Callable[[Collection[str] | None], Awaitable[Mapping[str, Ticker]]], clock: Clock) -> None:
+    def __init__(self, ask: Callable[[Collection[str] | None], Awaitable[Mapping[str, Told]]], clock: Clock) -> None:
         """Begin with none."""
         self._ask = ask
         self._clock = clock
         self._questions = Questions()
-        self._all: tuple[Mapping[str, Ticker], Moment] | None = None
-        self._some: dict[str, tuple[Ticker | None, Moment]] = {}
+        self._all: tuple[Mapping[str, Told], Moment] | None = None
+        self._some: dict[str, tuple[Told | None, Moment]] = {}
 
-    async def get(self, trading_pairs: Collection[str] | None, max_age_seconds: float) -> Shown[Mapping[str, Ticker]]:
+    async def get(self, trading_pairs: Collection[str] | None, max_age_seconds: float) -> Shown[Mapping[str, Told]]:
         """Return tickers that are not older, all or those of some pairs; one that has none is left out."""
         began = _now()
         async with self._questions.turn():
@@ -65,7 +66,7 @@ class AskedTickers:
             oldest = min((moment for _, moment in known.values()), key=_time_of, default=(self._clock(), _now()))
             return _shown({pair: ticker for pair, (ticker, _) in known.items() if ticker is not None}, oldest)
 
-    def all(self) -> Shown[Mapping[str, Ticker]] | None:
+    def all(self) -> Shown[Mapping[str, Told]] | None:
         """Return the tickers of all pairs as they were asked for last, None if they never were."""
         return None if self._all is None else _shown(*self._all)
 

@@ -1,4 +1,4 @@
-"""The public side of a real venue, through ccxt: one client without keys for all feeds of a connector.
+"""What ccxt says of a real venue's market, made ours: books, trades, tickers, terms of funding.
 
 ccxt keeps the books of its streams itself: it begins with a snapshot, checks that no change is missing where the venue
 numbers them, and breaks the stream where one is. Its book is alive, so it is read when somebody wants to see it.
@@ -6,130 +6,116 @@ numbers them, and breaks the stream where one is. Its book is alive, so it is re
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Collection,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from math import isfinite
-from typing import Any, cast, overload
+from typing import Any, overload
 
-from adapters.exchanges import markets
-from adapters.exchanges.clients import VenueClient
-from adapters.exchanges.market_feed import PublicClient, PublicMarkets
+import structlog
+
 from adapters.exchanges.names import Connector
+from adapters.market_data.public_clients import PublicClient, PublicSide
 from adapters.market_data.sources import Patience, View
 from adapters.market_data.streams import stream_of
-from adapters.questions import Questions
 from commands.ports import Clock
-from domain.errors import Invalid, NotFound, Unavailable
-from domain.market_data import FundingTerms, MarketTrade, Ticker
+from domain.errors import DomainError, Invalid, Unavailable
+from domain.market_data import FundingTerms, MarketTrade, NoTicker, Ticker
 from domain.order_books import Book, Level, book_of
 from domain.values import ONE, Side, Utc
 
+logger = structlog.get_logger()
+
 LEVELS = 1_000
 """Of a book, so many of the best levels of each side are shown at most."""
-MARKETS_SECONDS = 600.0
-"""A pair that is not known is looked for anew, if the markets were loaded longer ago."""
 REMEMBERED = 2_000
 """Of a pair, so many trades are known when they come again."""
+SHOWN = 5
+"""So many pairs without a readable ticker are named in the log."""
 AT_ONCE = 20
 """Where a venue tells only one ticker a question, so many pairs may be asked for at once."""
 
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
-Open = Callable[[PublicClient | None], Awaitable[tuple[PublicClient, PublicMarkets]]]
-"""Opens a venue's public side, or takes the open one, and loads its markets. Raises `Unavailable` or `Invalid`."""
-
 
 class CcxtSource:
     """One real connector, as `adapters.market_data.sources.Source`."""
 
-    def __init__(self, connector: Connector, open_venue: Open, *, clock: Clock, patience: Patience) -> None:
-        """Begin with nothing opened."""
+    def __init__(self, connector: Connector, side: PublicSide, *, clock: Clock, patience: Patience) -> None:
+        """Ask nothing yet."""
         self.perpetual = connector.perpetual
         self._name = connector.name
-        self._open = open_venue
+        self._side = side
         self._clock = clock
         self._patience = patience
-        self._opened: tuple[PublicClient, PublicMarkets] | None = None
-        self._opened_time = 0.0
-        self._questions = Questions()
 
     async def check(self, trading_pair: str) -> None:
         """Raise `NotFound` for a pair that is not traded there."""
-        _, known = await self._venue()
-        if trading_pair not in known.rules and _now() - self._opened_time > MARKETS_SECONDS:
-            _, known = await self._venue(anew=True)
-        if trading_pair not in known.rules:
-            raise NotFound(f"Trading pair '{trading_pair[:64]}' not found on {self._name}")
+        await self._side.check(trading_pair)
 
     async def books(self, trading_pair: str) -> AsyncGenerator[View, None]:
         """Subscribe to a book, or ask for it again and again where the venue has no stream of it."""
-        client, known = await self._venue()
-        symbol, size = known.symbol(trading_pair), known.contract_size(trading_pair)
-        good_time = _now()
-        streams = client.has("watchOrderBook")
-        async with stream_of(client, "watch_order_book", "un_watch_order_book", symbol, self._patience.leave) as stream:
-            while True:
-                ask = partial(client.call, "fetch_order_book", symbol)
-                raw = await (stream.next_or(ask, self._patience.quiet) if streams else ask())
-                if _is_apart(raw):
-                    good_time = _now()
-                    yield partial(_book, raw, size)
-                elif _now() - good_time > self._patience.quiet:
-                    raise Unavailable(f"its best prices cross for more than {self._patience.quiet:g} s")
-                await asyncio.sleep(self._patience.pause if streams else self._patience.poll)
+        leave = self._patience.leave
+        async with self._side.lease() as (client, known):
+            symbol, size = known.symbol(trading_pair), known.contract_size(trading_pair)
+            good_time = _now()
+            streams = client.has("watchOrderBook")
+            async with stream_of(client, "watch_order_book", "un_watch_order_book", symbol, leave) as stream:
+                while True:
+                    ask = partial(client.call, "fetch_order_book", symbol)
+                    raw = await (stream.next_or(ask, self._patience.quiet) if streams else ask())
+                    if _is_apart(raw):
+                        good_time = _now()
+                        yield partial(_book, raw, size)
+                    elif _now() - good_time > self._patience.quiet:
+                        raise Unavailable(f"its best prices cross for more than {self._patience.quiet:g} s")
+                    await asyncio.sleep(self._patience.pause if streams else self._patience.poll)
 
     async def trades(self, trading_pair: str) -> AsyncGenerator[Sequence[MarketTrade], None]:
         """Subscribe to the trades of others, or ask for them again and again."""
-        client, known = await self._venue()
-        symbol, size = known.symbol(trading_pair), known.contract_size(trading_pair)
-        seen: OrderedDict[object, None] = OrderedDict()
-        streams = client.has("watchTrades")
-        is_first = not streams  # what was traded before the first question is no news
-        async with stream_of(client, "watch_trades", "un_watch_trades", symbol, self._patience.leave) as stream:
-            while True:
-                raw = await (stream.next() if streams else client.call("fetch_trades", symbol))
-                trades = [self._trade(one, size) for one in raw or () if _is_new(one, seen)]
-                yield [] if is_first else trades
-                is_first = False
-                if not streams:
-                    await asyncio.sleep(self._patience.poll)
+        leave = self._patience.leave
+        async with self._side.lease() as (client, known):
+            symbol, size = known.symbol(trading_pair), known.contract_size(trading_pair)
+            seen: OrderedDict[object, None] = OrderedDict()
+            streams = client.has("watchTrades")
+            if not streams and not client.has("fetchTrades"):
+                raise Invalid(f"{self._name} does not tell the trades of others")
+            is_first = not streams  # what was traded before the first question is no news
+            async with stream_of(client, "watch_trades", "un_watch_trades", symbol, leave) as stream:
+                while True:
+                    raw = await (stream.next() if streams else client.call("fetch_trades", symbol))
+                    trades = [self._trade(one, size) for one in raw or () if _is_new(one, seen)]
+                    yield [] if is_first else trades
+                    is_first = False
+                    if not streams:
+                        await asyncio.sleep(self._patience.poll)
 
-    async def tickers(self, trading_pairs: Collection[str] | None) -> Mapping[str, Ticker]:
+    async def tickers(self, trading_pairs: Collection[str] | None) -> Mapping[str, Ticker | NoTicker]:
         """Ask for the tickers of some pairs, or of all."""
-        client, known = await self._venue()
-        if trading_pairs is None and not client.has("fetchTickers"):
-            raise Invalid(f"{self._name} does not tell the prices of all pairs at once")
-        symbols = None if trading_pairs is None else {known.symbol(pair): pair for pair in trading_pairs}
-        if symbols is None:
-            symbols = {known.symbol(pair): pair for pair in known.rules}
-            raw = await client.call("fetch_tickers")
-        elif client.has("fetchTickers"):
-            raw = await client.call("fetch_tickers", list(symbols))
-        elif len(symbols) > AT_ONCE:
-            raise Invalid(f"{self._name} tells one price a question: at most {AT_ONCE} pairs can be asked for at once")
-        else:
-            found = await asyncio.gather(*(client.call("fetch_ticker", symbol) for symbol in symbols))
-            raw = dict(zip(symbols, found, strict=True))
-        read = {pair: self._ticker(raw[symbol]) for symbol, pair in symbols.items() if symbol in raw}
-        return {pair: ticker for pair, ticker in read.items() if ticker is not None}
+        async with self._side.lease() as (client, known):
+            if trading_pairs is None and not client.has("fetchTickers"):
+                raise Invalid(f"{self._name} does not tell the prices of all pairs at once")
+            symbols = {known.symbol(pair): pair for pair in (known.rules if trading_pairs is None else trading_pairs)}
+            if trading_pairs is None:
+                raw = await client.call("fetch_tickers")
+            elif client.has("fetchTickers"):
+                raw = await client.call("fetch_tickers", list(symbols))
+            else:
+                raw = await self._one_by_one(client, symbols)
+        told = {pair: self._told(raw[symbol]) for symbol, pair in symbols.items() if symbol in raw}
+        none = {pair: ticker.why for pair, ticker in told.items() if isinstance(ticker, NoTicker)}
+        if none:
+            pairs = sorted(none)[:SHOWN]
+            logger.warning("tickers_unreadable", connector=self._name, count=len(none), pairs=pairs, why=none[pairs[0]])
+        return {pair: ticker for pair, ticker in told.items() if ticker is not None}
 
     async def funding(self, trading_pair: str) -> FundingTerms:
         """Ask what is next paid on a perpetual."""
-        client, known = await self._venue()
-        if not client.has("fetchFundingRate"):
-            raise Invalid(f"{self._name} does not tell what is paid on {trading_pair}")
-        raw = await client.call("fetch_funding_rate", known.symbol(trading_pair))
+        async with self._side.lease() as (client, known):
+            if not client.has("fetchFundingRate"):
+                raise Invalid(f"{self._name} does not tell what is paid on {trading_pair}")
+            raw = await client.call("fetch_funding_rate", known.symbol(trading_pair))
         next_at = raw.get("fundingTimestamp") or raw.get("nextFundingTimestamp")
         return FundingTerms(
             rate=_maybe(raw.get("fundingRate")),
@@ -138,21 +124,26 @@ class CcxtSource:
             index_price=_maybe(raw.get("indexPrice")),
         )
 
-    async def close(self) -> None:
-        """Close every connection; the next question opens them again."""
-        async with self._questions.turn(anyway=True):
-            opened, self._opened = self._opened, None
-            if opened is not None:
-                await opened[0].close()
+    async def _one_by_one(self, client: PublicClient, symbols: Collection[str]) -> Mapping[str, object]:
+        """Ask for the ticker of each symbol. Raises the first refusal if all are refused."""
+        if len(symbols) > AT_ONCE:
+            raise Invalid(f"{self._name} tells one price a question: at most {AT_ONCE} pairs can be asked for at once")
+        found = await asyncio.gather(*(_or_why(client, symbol) for symbol in symbols))
+        refused = [one for one in found if isinstance(one, DomainError)]
+        if refused and len(refused) == len(found):
+            raise refused[0]
+        return dict(zip(symbols, found, strict=True))
 
-    async def _venue(self, *, anew: bool = False) -> tuple[PublicClient, PublicMarkets]:
-        """Return the venue's public side; `anew` with its markets as they are now, its streams going on."""
-        async with self._questions.turn():
-            client = None if self._opened is None else self._opened[0]
-            if client is None or anew:
-                self._opened = await self._open(client)
-                self._opened_time = _now()
-            return cast("tuple[PublicClient, PublicMarkets]", self._opened)
+    def _told(self, raw: object) -> Ticker | NoTicker | None:
+        """Return a ticker, or why there is none; None where there is no price, as of a pair that never traded."""
+        if isinstance(raw, DomainError):
+            return NoTicker(why=raw.message)
+        if not isinstance(raw, Mapping):
+            return NoTicker(why="what is told of it is no ticker")
+        try:
+            return self._ticker(raw)
+        except Unavailable as reason:
+            return NoTicker(why=reason.message)
 
     def _trade(self, raw: Mapping[str, Any], size: Decimal) -> MarketTrade:
         milliseconds = raw.get("timestamp")
@@ -171,6 +162,8 @@ class CcxtSource:
         price = last or ((bid + ask) / 2 if bid and ask else None)
         if not price:
             return None
+        if price < 0:
+            raise Unavailable(f"a price of {price} is none")
         milliseconds = raw.get("timestamp")
         return Ticker(
             price=price,
@@ -186,24 +179,11 @@ class CcxtSource:
             raise Unavailable(f"{self._name} says a time that is none: '{milliseconds}'") from e
 
 
-def opener(connector: Connector, urls: Mapping[str, object]) -> Open:
-    """Return what opens the public side of a connector."""
-
-    async def open_venue(opened: PublicClient | None) -> tuple[PublicClient, PublicMarkets]:
-        if isinstance(opened, VenueClient):
-            return opened, await markets.load(opened, connector)
-        client = VenueClient(connector, credentials=None, urls=urls)
-        try:
-            loaded = await markets.load(client, connector)
-        except BaseException:
-            await client.close()
-            raise
-        # ccxt keeps books in order by arithmetic, which texts do not have; the shortest decimal that means a float is
-        # the one that the venue wrote.
-        client.exchange.number = float
-        return client, loaded
-
-    return open_venue
+async def _or_why(client: PublicClient, symbol: str) -> object:
+    try:
+        return await client.call("fetch_ticker", symbol)
+    except DomainError as reason:
+        return reason
 
 
 def _is_apart(raw: Mapping[str, Any]) -> bool:

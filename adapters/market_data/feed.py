@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from adapters.market_data.sources import Patience, View
+from adapters.pauses import pauses
 from commands.ports import Clock
 from domain.errors import DomainError, Unavailable
 from domain.market_data import FeedState, MarketTrade, Shown, Timing
@@ -208,15 +209,15 @@ class Feed(Generic[News]):
         if self._leaving:
             await asyncio.wait(self._leaving)
         await asyncio.sleep(after_seconds)
-        wait = self._patience.retry
+        first, longest = self._patience.retry, self._patience.longest_retry
+        waits = pauses(first, longest)
         while True:
             began = _now()
             self.lose(await self._heard_out())
             self._failures += 1
-            if _now() - began > self._patience.longest_retry:
-                wait = self._patience.retry
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, self._patience.longest_retry)
+            if _now() - began > longest:
+                waits = pauses(first, longest)
+            await asyncio.sleep(next(waits))
 
     async def _heard_out(self) -> str:
         """Listen for as long as it goes, and return why it went no further."""
@@ -354,6 +355,11 @@ class Reading(Generic[Value]):
         self._show = show
         self._seen = seen
         self._told = told
+
+    @property
+    def why(self) -> str:
+        """Why what the feed has cannot be believed now, empty where it can."""
+        return self._feed.why
 
     async def next(self) -> Shown[Value]:
         """Wait for something newer, or for word that what was shown is stale now. Raises `Unavailable` at the end."""

@@ -14,7 +14,7 @@ from adapters.market_data.feed import BookFeed, Reading, TradeFeed
 from adapters.market_data.sources import USUAL, Patience, Source
 from commands.ports import Clock
 from domain.errors import Invalid, Unavailable
-from domain.market_data import FeedState, FundingTerms, MarketTrade, Shown, Ticker
+from domain.market_data import FeedState, FundingTerms, MarketTrade, NoTicker, Shown, Ticker
 from domain.order_books import Book
 
 logger = structlog.get_logger()
@@ -58,10 +58,11 @@ class Feeds:
         self._most = most
         self._markets: dict[str, Market] = {}
         self._feeds: dict[Key, BookFeed | TradeFeed] = {}
+        self._ending: dict[Key, asyncio.Event] = {}  # set when the subscription has been left
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
-        """Keep the feeds until canceled, then leave every venue."""
+        """Keep the feeds until canceled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             tasks.create_task(self._sweep())
@@ -70,8 +71,6 @@ class Feeds:
                 await asyncio.Event().wait()
             finally:
                 self._tasks = None
-                # First, so that no feed says goodbye to a venue that is left as a whole.
-                await asyncio.gather(*(market.source.close() for market in self._markets.values()))
 
     async def book(self, connector: str, trading_pair: str, *, wait_seconds: float | None = None) -> Shown[Book]:
         """Return a book that is fresh, as `read_api.ports.Feeds.book`."""
@@ -88,7 +87,7 @@ class Feeds:
 
     async def tickers(
         self, connector: str, trading_pairs: Collection[str] | None = None, *, max_age_seconds: float | None = None
-    ) -> Shown[Mapping[str, Ticker]]:
+    ) -> Shown[Mapping[str, Ticker | NoTicker]]:
         """Return the tickers of some pairs, or of all. Raises `NotFound`, `Unavailable`, or `Invalid`."""
         market = self._market(connector)
         for trading_pair in trading_pairs or ():
@@ -97,7 +96,7 @@ class Feeds:
             trading_pairs, self._patience.tickers if max_age_seconds is None else max_age_seconds
         )
 
-    def collected(self) -> Mapping[str, Shown[Mapping[str, Ticker]]]:
+    def collected(self) -> Mapping[str, Shown[Mapping[str, Ticker | NoTicker]]]:
         """Return connector → the tickers of all its pairs that were asked for last."""
         found = {connector: market.tickers.all() for connector, market in self._markets.items()}
         return {connector: tickers for connector, tickers in found.items() if tickers is not None}
@@ -158,6 +157,9 @@ class Feeds:
         key = (kind.kind, _market_of(connector).name, trading_pair)
         if key not in self._feeds:
             await market.source.check(trading_pair)
+        # Who leaves a stream late would end the subscription of who has just begun it anew.
+        while key in self._ending:
+            await self._ending[key].wait()
         feed = self._feeds.get(key)
         if feed is None:
             if self._tasks is None:
@@ -205,7 +207,7 @@ class Feeds:
                 feed.sweep()
 
     async def _clean_up(self) -> None:
-        """End the feeds that nobody reads, and leave the venues that nobody asks."""
+        """End the feeds that nobody reads, and forget the markets that nobody asks about."""
         while True:
             await asyncio.sleep(self.cleanup_seconds)
             idle = [key for key, feed in self._feeds.items() if feed.idle_seconds > self.timeout_seconds]
@@ -214,13 +216,18 @@ class Feeds:
             for connector, market in list(self._markets.items()):
                 if connector not in busy and _now() - market.asked_time > self.timeout_seconds:
                     del self._markets[connector]
-                    await market.source.close()
 
     async def _end(self, keys: Sequence[Key], why: str) -> None:
-        feeds = [self._feeds.pop(key) for key in keys]
-        await asyncio.gather(*(feed.end(why) for feed in feeds))
-        for feed in feeds:
-            logger.info("feed_ended", kind=feed.kind, connector=feed.connector, pair=feed.trading_pair, why=why)
+        feeds = {key: self._feeds.pop(key) for key in keys}
+        self._ending |= {key: asyncio.Event() for key in keys}
+        await asyncio.gather(*(self._left(key, feed, why) for key, feed in feeds.items()))
+
+    async def _left(self, key: Key, feed: BookFeed | TradeFeed, why: str) -> None:
+        try:
+            await feed.end(why)
+        finally:
+            self._ending.pop(key).set()
+        logger.info("feed_ended", kind=feed.kind, connector=feed.connector, pair=feed.trading_pair, why=why)
 
 
 def _market_of(connector: str) -> names.Connector:

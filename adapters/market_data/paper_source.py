@@ -58,9 +58,6 @@ class PaperSource:
         mid = self._quotes()[trading_pair].mid
         return FundingTerms(rate=FUNDING_RATE, next_at=boundary_after(self._clock()), mark_price=mid, index_price=mid)
 
-    async def close(self) -> None:
-        """Do nothing: nothing is open."""
-
     def _quotes(self) -> Mapping[str, Quote]:
         (*_, now) = self._feed.steps(None, self._clock())
         return {pair: quote for pair, quote in now.items() if isinstance(quote, Quote)}

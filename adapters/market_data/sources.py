@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from domain.market_data import FundingTerms, MarketTrade, Ticker
+from domain.market_data import FundingTerms, MarketTrade, NoTicker, Ticker
 from domain.order_books import Book
 
 View = Callable[[], Book]
@@ -19,8 +19,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """A reader waits for so long for the first news, or for fresh ones."""
     quiet: float = 5.0
     """A stream of books that is silent for so long is not believed any more: the book is asked for."""
-    fresh: float = 20.0
-    """What was heard longer ago is stale: the quiet, and the time in which a venue has to answer, and some."""
+    fresh: float = 10.0
+    """What was heard longer ago is stale: the quiet, and as long again in which the venue has to answer."""
     pause: float = 0.1
     """Between two books of a stream that somebody follows; what changes meanwhile is in the second one."""
     poll: float = 1.0
@@ -59,14 +59,10 @@ class Source(Protocol):
         """Subscribe to the trades of others: yields those that are new, oldest first."""
         ...
 
-    async def tickers(self, trading_pairs: Collection[str] | None) -> Mapping[str, Ticker]:
-        """Ask for the tickers of some pairs, or of all. A pair that never traded has none."""
+    async def tickers(self, trading_pairs: Collection[str] | None) -> Mapping[str, Ticker | NoTicker]:
+        """Ask for the tickers of some pairs, or of all. A pair that never traded is left out."""
         ...
 
     async def funding(self, trading_pair: str) -> FundingTerms:
         """Ask what is next paid on a perpetual."""
-        ...
-
-    async def close(self) -> None:
-        """Close every connection; the next question opens them again."""
         ...

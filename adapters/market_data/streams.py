@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from adapters.exchanges.market_feed import PublicClient
+from adapters.market_data.public_clients import PublicClient
 from domain.errors import DomainError
 
 logger = structlog.get_logger()

@@ -1,14 +1,16 @@
 """Prices of an exchange, of all pairs that it trades; and of the paper venue, which is asked nothing."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any
 
-from adapters.exchanges.clients import VenueClient
-from adapters.exchanges.markets import Markets, load
+import structlog
+
+from adapters.exchanges.clients import Refused
+from adapters.market_data.public_clients import PublicClient, PublicMarkets, PublicSide
 from adapters.rate_sources.reading import middle, price
 from commands.ports import Exchange
+
+logger = structlog.get_logger()
 
 RELOADED_AFTER_SECONDS = 3600.0
 """Venues list new pairs a few times a day."""
@@ -22,36 +24,57 @@ class ExchangePrices:
 
     every_seconds = 10.0
 
-    def __init__(self, client: VenueClient, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Ask nothing yet. The client is closed with this."""
-        # ccxt computes with some numbers of prices and limits, and cannot do so with texts. A float that is shown as
-        # shortly as can be is what the venue wrote, up to fifteen digits.
-        client.exchange.number = float
-        self._client = client
-        self._monotonic = monotonic
-        self._markets: Markets | None = None
-        self._loaded_at = 0.0
+    def __init__(self, side: PublicSide) -> None:
+        """Ask nothing yet."""
+        self._side = side
 
     async def prices(self) -> Mapping[str, Decimal]:
         """Return the price of each pair that is traded: the middle of its market, else the last trade's.
 
         Raises `Unavailable` or `Refused`.
         """
-        now = self._monotonic()
-        if self._markets is None or now - self._loaded_at > RELOADED_AFTER_SECONDS:
-            self._markets = await load(self._client, self._client.connector)
-            self._loaded_at = now
-        markets = self._markets
-        if self._client.has("fetchTickers"):
-            tickers = (await self._client.call("fetch_tickers")).values()
-        else:
-            asked = list(markets.rules)[:AT_MOST]
-            tickers = [await self._client.call("fetch_ticker", markets.symbol(pair)) for pair in asked]
-        return _read(tickers, markets)
+        async with self._side.lease(markets_within=RELOADED_AFTER_SECONDS) as (client, known):
+            if client.has("fetchTickers"):
+                tickers = (await client.call("fetch_tickers")).values()
+            else:
+                tickers = await self._one_by_one(client, known)
+        return self._read(tickers, known)
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
+        """Do nothing: the connections are closed when nobody else uses them either."""
+
+    async def _one_by_one(self, client: PublicClient, known: PublicMarkets) -> list[object]:
+        """Return the tickers of the first pairs, without those that the venue refuses."""
+        tickers: list[object] = []
+        for pair in list(known.rules)[:AT_MOST]:
+            try:
+                tickers.append(await client.call("fetch_ticker", known.symbol(pair)))
+            except Refused as reason:
+                logger.warning("ticker_refused", connector=self._side.name, pair=pair, why=reason.message)
+        return tickers
+
+    def _read(self, tickers: Iterable[object], known: PublicMarkets) -> dict[str, Decimal]:
+        """Return the prices that can be read; that some cannot is logged."""
+        found: dict[str, Decimal] = {}
+        unreadable: list[str] = []
+        for ticker in tickers:
+            if not isinstance(ticker, Mapping):
+                unreadable.append(str(ticker)[:40])
+                continue
+            symbol = ticker.get("symbol")
+            pair = known.pair(symbol) if isinstance(symbol, str) else None
+            if pair is None or pair not in known.rules:
+                continue
+            sides = ticker.get("bid"), ticker.get("ask")
+            last = ticker.get("last"), ticker.get("close")
+            told = middle(*sides) or price(last[0]) or price(last[1])
+            if told is not None:
+                found[pair] = told
+            elif any(value is not None for value in (*sides, *last)):
+                unreadable.append(pair)
+        if unreadable:
+            logger.warning("tickers_unreadable", connector=self._side.name, count=len(unreadable), pairs=unreadable[:5])
+        return found
 
 
 class PaperPrices:
@@ -69,15 +92,3 @@ class PaperPrices:
 
     async def close(self) -> None:
         """Leave the connector as it is."""
-
-
-def _read(tickers: Any, markets: Markets) -> dict[str, Decimal]:  # noqa: ANN401 - as ccxt tells them
-    found: dict[str, Decimal] = {}
-    for ticker in tickers:
-        pair = markets.pair(ticker["symbol"])
-        if pair is None or pair not in markets.rules:
-            continue
-        told = middle(ticker.get("bid"), ticker.get("ask")) or price(ticker.get("last")) or price(ticker.get("close"))
-        if told is not None:
-            found[pair] = told
-    return found

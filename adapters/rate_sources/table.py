@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from adapters.exchanges import names
-from adapters.exchanges.clients import VenueClient
+from adapters.market_data.public_clients import PublicSide
 from adapters.rate_sources.exchanges import ExchangePrices, PaperPrices
 from adapters.rate_sources.listings import CapPrices, GeckoPrices, Site
 from adapters.rate_sources.polling import Source
@@ -20,12 +20,14 @@ def make(
     name: str,
     *,
     exchange: Callable[[str], Exchange],
+    side: Callable[[names.Connector], PublicSide],
     urls: Mapping[str, Mapping[str, object]],
     coin_cap_key: str | None,
 ) -> Source:
     """Return a source with nothing asked yet.
 
-    `exchange` gives the paper venue, `urls` are those that a test or a proxy puts in the place of a source's own.
+    `exchange` gives the paper venue, `side` asks a real one, `urls` are those that a test or a proxy puts in the place
+    of a site's own.
     Raises `NotFound` for a name that is no source's.
     """
     match name:
@@ -38,7 +40,7 @@ def make(
                 Site(name, _site(name, urls), {"Authorization": f"Bearer {coin_cap_key}"} if coin_cap_key else {})
             )
         case _:
-            return ExchangePrices(VenueClient(names.connector(name), urls=urls.get(name, {})))
+            return ExchangePrices(side(names.connector(name)))
 
 
 def _site(name: str, urls: Mapping[str, Mapping[str, object]]) -> str:

@@ -313,8 +313,3 @@ async def test_no_more_series_are_remembered_than_are_bounded(stage, monkeypatch
     for name in ("1m", "3m", "5m", "15m"):
         await stage.history.latest("holed", "BTC-USDT", name, 1)
     assert [series.interval.name for series in stage.history._newest] == ["5m", "15m"]
-
-
-async def test_closing_closes_the_venues(stage):
-    await stage.history.close()
-    assert stage.venue.closed

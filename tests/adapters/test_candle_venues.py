@@ -11,6 +11,7 @@ from adapters.candles.venues import LARGEST_PAGE, SMALLEST_PAGE, VenueCandles
 from adapters.exchanges.clients import VenueClient
 from adapters.exchanges.names import CONNECTORS, connector
 from adapters.exchanges.paper_feed import SyntheticFeed
+from adapters.market_data.public_clients import PublicClients, PublicSide, opener
 from domain.candles import INTERVALS, Candle
 from domain.connectors import TradingRule
 from domain.errors import Invalid
@@ -43,7 +44,8 @@ class Client:
         self.asked = []
         self.is_closed = False
 
-    async def call(self, method, *args, **_):
+    async def call(self, method, *args, **options):
+        self.options = options
         self.asked.append((method, *args))
         if not isinstance(self.rows, list):
             return self.rows
@@ -61,6 +63,9 @@ class Pairs:
             raise Invalid(f"Trading pair '{pair}' is not traded on this connector")
         return "BTC/USDT"
 
+    def pair(self, symbol):
+        return symbol.replace("/", "-")
+
     def contract_size(self, pair):
         return Decimal("0.001")
 
@@ -69,11 +74,11 @@ def candles_of(name, rows):
     client = Client(rows)
     opened = []
 
-    async def open_venue():
-        opened.append(client)
+    async def open_venue(already):
+        opened.append(already or client)
         return client, Pairs()
 
-    return VenueCandles(connector(name), open_venue), client, opened
+    return VenueCandles(connector(name), PublicSide(name, open_venue)), client, opened
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -131,17 +136,33 @@ async def test_a_page_is_as_large_as_the_venue_gives_it():
 
 async def test_a_venue_is_opened_when_it_is_first_asked_and_once():
     source, client, opened = candles_of("binance", [])
-    await source.close()
     assert opened == []
     await source.begin("BTC-USDT", MINUTE)
     await source.candles("BTC-USDT", MINUTE, 60, 5)
-    await source.close()
     assert opened == [client]
-    assert client.is_closed
+
+
+async def test_a_client_that_is_opened_anew_tells_all_columns_again():
+    row = [60_000, "10", "12", "9", "11", "3", 119_999, "33.5", 4, "1", "11.25", "0"]
+    source, client, opened = candles_of("binance", [row])
+    for _ in range(2):
+        assert (await source.candles("BTC-USDT", MINUTE, 60, 5))[0].n_trades == 4
+        await source._side.close()
+        assert client.is_closed
+        client.exchange = Exchange()
+        source._prepared = None  # it would be another object, as of a venue that is opened anew
+    assert len(opened) == 2
+
+
+async def test_of_a_venue_that_gives_the_newest_it_is_said_where_to_end():
+    source, client, _ = candles_of("dydx_v4_perpetual", [])
+    await source.candles("BTC-USDT", MINUTE, 60, 5)
+    assert client.options == {"params": {"until": 360_000}}
 
 
 async def test_all_connectors_that_are_listed_have_candles(tmp_path):
-    history = candle_history(tmp_path, feed=SyntheticFeed(1), seed=1, urls={}, clock=Time(1.8e9))
+    clients = PublicClients(opener({}))
+    history = candle_history(tmp_path, feed=SyntheticFeed(1), seed=1, clients=clients, clock=Time(1.8e9))
     assert list(history.connectors()) == list(CONNECTORS)
     assert set(history._venues) == {
         *CONNECTORS,

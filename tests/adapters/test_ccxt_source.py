@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.exchanges.names import connector
-from adapters.market_data import ccxt_source
-from adapters.market_data.ccxt_source import CcxtSource
+from adapters.market_data import public_clients
+from adapters.market_data.ccxt_source import REMEMBERED, CcxtSource
 from adapters.market_data.sources import Patience
 from domain.errors import Invalid, NotFound, Unavailable
+from domain.market_data import NoTicker, readable
 from domain.values import Side
 from tests.fakes.market import FakeMarket, FakeMarkets
 
@@ -20,7 +22,7 @@ QUICK = Patience(quiet=0.01, pause=0, poll=0.001, leave=0.05)
 
 
 def source(market: FakeMarket, name: str = "binance") -> CcxtSource:
-    return CcxtSource(connector(name), lambda _: market.open(), clock=lambda: datetime.now(UTC), patience=QUICK)
+    return CcxtSource(connector(name), market.side(name), clock=lambda: datetime.now(UTC), patience=QUICK)
 
 
 async def first_book(market: FakeMarket, name: str = "binance"):
@@ -118,6 +120,16 @@ async def test_each_trade_is_told_once():
     assert (second.trade_id, second.side) == ("8", None)
 
 
+async def test_old_trades_are_forgotten_for_new_ones():
+    market = FakeMarket(PAIR)
+    raw = {"timestamp": 1_700_000_000_000, "price": 99, "amount": 1, "side": "buy"}
+    market.trade(*({**raw, "id": str(number)} for number in range(REMEMBERED + 1)))
+    market.trade({**raw, "id": "2"}, {**raw, "id": "0"}, {**raw, "id": "last"})
+    async with aclosing(source(market).trades(PAIR)) as trades:
+        assert len(await anext(trades)) == REMEMBERED + 1
+        assert [trade.trade_id for trade in await anext(trades)] == ["0", "last"]
+
+
 async def test_trades_that_are_asked_for_begin_with_the_first_new_one():
     market = FakeMarket(PAIR, without=("watchTrades",))
     raw = {"id": "1", "timestamp": 1_700_000_000_000, "price": 99, "amount": 1, "side": "buy"}
@@ -141,7 +153,7 @@ async def test_a_pair_that_is_new_is_found_when_the_markets_are_old(monkeypatch)
     market.markets = FakeMarkets(PAIR, "NEW-USDT")
     with pytest.raises(NotFound):
         await heard.check("NEW-USDT")
-    monkeypatch.setattr(ccxt_source, "MARKETS_SECONDS", -1)
+    monkeypatch.setattr(public_clients, "MARKETS_SECONDS", -1)
     await heard.check("NEW-USDT")
     with pytest.raises(NotFound):
         await heard.check("NOPE-USDT")
@@ -154,7 +166,7 @@ async def test_a_venue_that_tells_no_tickers_at_once_says_so():
         "ETH/USDT": {"last": None, "bid": None, "ask": 9},
     }
     heard = source(market)
-    tickers = await heard.tickers([PAIR, "ETH-USDT"])
+    tickers = readable(await heard.tickers([PAIR, "ETH-USDT"]))
     assert tickers.keys() == {PAIR}
     assert (tickers[PAIR].price, tickers[PAIR].base_volume, tickers[PAIR].quote_volume) == (D("100.5"), 3, None)
     with pytest.raises(Invalid, match="does not tell the prices of all pairs at once"):
@@ -164,14 +176,47 @@ async def test_a_venue_that_tells_no_tickers_at_once_says_so():
         await source(market).tickers([f"T{n}-USDT" for n in range(21)])
 
 
-async def test_a_venue_is_closed_and_opened_again_when_it_is_needed():
-    market = FakeMarket(PAIR)
+async def test_a_ticker_that_cannot_be_read_is_left_out_of_all_and_told_of_a_pair_that_was_asked_for():
+    market = FakeMarket(PAIR, "ETH-USDT", "SOL-USDT", "OLD-USDT")
+    good = {"last": 100.5, "timestamp": 1_700_000_000_000}
+    told = {
+        "BTC/USDT": good,
+        "ETH/USDT": {**good, "last": "?"},
+        "SOL/USDT": [1],
+        "OLD/USDT": {"last": None},
+        "X/USDT": good,
+    }
     heard = source(market)
-    await heard.check(PAIR)
-    await heard.close()
-    await heard.close()
-    await heard.check(PAIR)
-    assert (market.opened, market.closed) == (2, 1)
+    market.tickers = told
+    with capture_logs() as logs:
+        tickers = await heard.tickers(None)
+    assert readable(tickers).keys() == {PAIR}
+    assert tickers["ETH-USDT"] == NoTicker(why="'?' is not a number")
+    assert tickers["SOL-USDT"] == NoTicker(why="what is told of it is no ticker")
+    assert "OLD-USDT" not in tickers
+    (line,) = logs
+    assert (line["event"], line["count"], line["pairs"]) == ("tickers_unreadable", 2, ["ETH-USDT", "SOL-USDT"])
+    for odd in ({**good, "timestamp": "now"}, {**good, "baseVolume": "inf"}, {**good, "last": -1}):
+        market.tickers = {"BTC/USDT": odd}
+        assert readable(await heard.tickers([PAIR])) == {}
+
+
+async def test_of_pairs_that_are_asked_for_one_by_one_the_refused_ones_are_told():
+    market = FakeMarket(PAIR, "ETH-USDT", without=("fetchTickers",))
+    market.books = {"BTC/USDT": {"last": 100.5}}
+    tickers = await source(market).tickers([PAIR, "ETH-USDT"])
+    assert tickers["ETH-USDT"] == NoTicker(why="it has no such book")
+    assert readable(tickers).keys() == {PAIR}
+    with pytest.raises(Unavailable, match="it has no such book"):
+        await source(market).tickers(["ETH-USDT"])
+
+
+async def test_a_venue_that_tells_no_trades_is_asked_for_none():
+    market = FakeMarket(PAIR, without=("watchTrades", "fetchTrades"))
+    with pytest.raises(Invalid, match="binance does not tell the trades of others"):
+        async with aclosing(source(market).trades(PAIR)) as trades:
+            await anext(trades)
+    assert market.asked == []
 
 
 async def test_terms_of_funding_are_what_the_venue_says():

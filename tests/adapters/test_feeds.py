@@ -10,7 +10,7 @@ import pytest
 
 from adapters.market_data.feed import REMEMBERED
 from domain.errors import Invalid, NotFound, Unavailable
-from domain.market_data import MarketTrade
+from domain.market_data import MarketTrade, readable
 from domain.values import Side
 from tests.fakes.feeds import QUICK, ToldSource, book, running_feeds
 from tests.fakes.paper_trade import until
@@ -160,9 +160,9 @@ async def test_a_feed_ends_when_nobody_has_read_it_for_a_while(source):
             await reading.next()
             await feeds.book("binance", "ETH-USDT")
             await until(lambda: len(feeds.states()) == 1)
-            assert source.closed == 0
-        await until(lambda: source.closed)
-        assert (feeds.states(), source.subscribed[KEY]) == ([], 0)
+            assert source.subscribed[KEY] == 1
+        await until(lambda: not source.subscribed[KEY])
+        assert feeds.states() == []
         source.say(PAIR, book(98, 101))
         assert (await feeds.book("binance", PAIR)).value == book(98, 101)
 
@@ -230,12 +230,12 @@ async def test_a_question_is_asked_once_for_all_who_ask_it_and_again_when_it_is_
         asking = [asyncio.create_task(feeds.tickers("binance", [PAIR])) for _ in range(5)]
         await until(lambda: source.asked)
         source.answering.set()
-        assert {(await one).value[PAIR].price for one in asking} == {100}
+        assert {readable((await one).value)[PAIR].price for one in asking} == {100}
         assert source.asked == [[PAIR]]
         source.price = Decimal(101)
-        assert (await feeds.tickers("binance", [PAIR])).value[PAIR].price == 100
+        assert readable((await feeds.tickers("binance", [PAIR])).value)[PAIR].price == 100
         fresh = await feeds.tickers("binance", [PAIR, "ETH-USDT"], max_age_seconds=0)
-        assert {ticker.price for ticker in fresh.value.values()} == {101}
+        assert {ticker.price for ticker in readable(fresh.value).values()} == {101}
         assert feeds.collected() == {}
         assert set((await feeds.tickers("binance")).value) == {PAIR, "ETH-USDT"}
         assert set(feeds.collected()) == {"binance"}
@@ -293,6 +293,24 @@ async def test_two_restarts_in_a_row_leave_the_first_subscription_before_they_be
         assert begun == {KEY: 1}
         assert (await feeds.book("binance", PAIR)).value == book(98, 102)
         assert source.most == 1
+
+
+async def test_a_feed_is_not_begun_anew_while_its_subscription_is_being_left(source):
+    async with running_feeds(lambda _: source) as feeds:
+        source.say(PAIR, book(99, 101))
+        await feeds.book("binance", PAIR)
+        left = source.leaving = asyncio.Event()
+        ending = asyncio.create_task(feeds.end("binance", PAIR))
+        await until(lambda: source.is_leaving)
+        asking = asyncio.create_task(feeds.book("binance", PAIR))
+        for _ in range(20):  # rounds of the loop, in which one that does not wait would begin
+            await asyncio.sleep(0)
+        assert (source.begun, feeds.states()) == ({KEY: 1}, [])
+        left.set()
+        assert await ending
+        source.say(PAIR, book(98, 102))
+        assert (await asking).value == book(98, 102)
+        assert (source.begun, source.most) == ({KEY: 2}, 1)
 
 
 async def test_funding_is_a_perpetual_s(source):

@@ -3,11 +3,14 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from adapters.exchanges.market_feed import LEVELS, REMEMBERED, MarketFeed, Patience
+from adapters.exchanges.market_feed import LEVELS, MarketFeed, Patience
 from tests.fakes.market import FakeMarket
-from tests.fakes.paper_trade import START, trading, until
+from tests.fakes.paper_trade import LISTENING, START, made_feeds, trading, until
+
+IMPATIENT = msgspec.structs.replace(LISTENING, quiet=0.005, fresh=0.02)
 
 
 @pytest.fixture
@@ -43,14 +46,14 @@ async def test_amounts_of_contracts_become_base():
 
 async def test_a_stream_that_is_silent_is_not_believed(market):
     market.book([[99, 1]], [[101, 1]])
-    async with trading(market, patience=Patience(quiet=0.005, pause=0, retry=0.001, longest_retry=0.001)) as bench:
+    async with trading(market, listening=IMPATIENT) as bench:
         await bench.place(price="100")
         await until(lambda: ("fetch_order_book", "BTC/USDT") in market.asked)
         assert bench.fills() == []
         market.books["BTC/USDT"] = {"bids": [], "asks": [[100, 0.5]]}
         await until(bench.fills)
         market.reachable = False
-        await until(lambda: not bench.exchange._market._followed["BTC-USDT"].fresh.is_set())
+        await until(lambda: not bench.is_fresh())
 
 
 @pytest.mark.parametrize(
@@ -60,10 +63,10 @@ async def test_a_stream_that_is_silent_is_not_believed(market):
 )
 async def test_a_book_that_cannot_be_is_none(market, bids, asks):
     market.book([[99, 1]], [[101, 1]])
-    async with trading(market, patience=Patience(quiet=0.005, pause=0, retry=0.001, longest_retry=0.001)) as bench:
+    async with trading(market, listening=IMPATIENT) as bench:
         await bench.place(price="100")
         market.book(bids, asks)
-        await until(lambda: not bench.exchange._market._followed["BTC-USDT"].fresh.is_set())
+        await until(lambda: not bench.is_fresh())
         assert bench.fills() == []
         market.book([[99, 1]], [[100, 1]])
         await until(bench.fills)
@@ -110,21 +113,40 @@ async def test_nothing_is_asked_while_nobody_needs_it_and_what_is_not_needed_any
     market.book([[99, 9]], [[101, 9]])
     market.book([[99, 9]], [[101, 9]], symbol="ETH/USDT")
     async with trading(market) as bench:
-        assert (market.opened, bench.followed()) == (0, set())
+        assert (market.asked, bench.feeds.states(), bench.followed()) == ([], [], set())
         await bench.place(price="50")
         await bench.place("b", pair="ETH-USDT")
         assert bench.followed() == {"BTC-USDT", "ETH-USDT"}
         bench.now += timedelta(seconds=61)
         await until(lambda: bench.followed() == {"BTC-USDT"})
         await until(lambda: ("un_watch_trades", "ETH/USDT") in market.asked)
+        assert {state.trading_pair for state in bench.feeds.states()} == {"BTC-USDT"}
         await bench.exchange.cancel("main", "a", "BTC-USDT")
-        await until(lambda: market.closed == 1)
+        await until(lambda: not bench.feeds.states())
         assert bench.followed() == set()
         market.book([[99, 9]], [[103, 9]])
         await bench.place("c")
         assert bench.fills("c") == [(1, 103)]
-        assert market.opened == 2
-    assert market.closed == 2
+
+
+async def test_who_reads_the_book_already_shares_it_with_paper_trade(market):
+    market.book([[99, 9]], [[101, 9]])
+    async with trading(market) as bench, bench.feeds.books("binance", "BTC-USDT") as reading:
+        book = (await reading.next()).value
+        await bench.place()
+        assert bench.fills() == [(1, 101)]
+        assert [(s.kind, s.readers) for s in bench.feeds.states() if s.kind == "order_book"] == [("order_book", 2)]
+        assert (await bench.feeds.book("binance", "BTC-USDT")).value is book
+
+
+async def test_a_feed_that_somebody_ends_is_begun_again(market):
+    market.book([[99, 1]], [[101, 1]])
+    async with trading(market) as bench:
+        await bench.place(price="100")
+        assert await bench.feeds.end("binance", "BTC-USDT")
+        await until(lambda: not bench.is_fresh())
+        market.book([[99, 1]], [[100, 1]])
+        await until(bench.fills)
 
 
 async def test_a_stream_that_cannot_be_ended_is_left_all_the_same():
@@ -145,7 +167,11 @@ async def test_a_stream_that_cannot_be_ended_is_left_all_the_same():
 
 
 async def test_a_pair_may_be_left_before_the_feed_runs(market):
-    feed = MarketFeed("binance", market.open, clock=lambda: START, patience=Patience(linger=0))
+    async def no_rules():
+        return {}
+
+    feeds = made_feeds(market, clock=lambda: START)
+    feed = MarketFeed("binance", feeds, no_rules, clock=lambda: START, patience=Patience(linger=0))
     feed.follow("BTC-USDT")
     await feed.keep({"BTC-USDT"})
     assert set(feed.followed) == {"BTC-USDT"}
@@ -153,16 +179,3 @@ async def test_a_pair_may_be_left_before_the_feed_runs(market):
     assert (set(feed.followed), market.opened) == (set(), 0)
     said = [news for step in feed.steps(None, START) for news in step.values()]
     assert [type(news).__name__ for news in said] == ["Away", "Away"]
-
-
-async def test_old_trades_are_forgotten_for_new_ones(market):
-    market.book([[99, 1]], [[101, 1]])
-    async with trading(market) as bench:
-        await bench.place(amount="3", price="100")
-        bench.now += timedelta(seconds=1)
-        sold = {"price": 99, "amount": 0.0001, "side": "sell", "timestamp": int(bench.now.timestamp() * 1000)}
-        market.trade(*({**sold, "id": str(number)} for number in range(REMEMBERED + 1)))
-        market.trade({**sold, "id": "0"}, {**sold, "id": "2"})
-        market.trade({**sold, "id": "last", "amount": 0.5})
-        await until(lambda: bench.fills() and bench.fills()[-1][0] == Decimal("0.5"))
-        assert len(bench.fills()) == REMEMBERED + 3

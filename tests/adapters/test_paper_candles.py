@@ -13,6 +13,7 @@ from adapters.candles.paper import TRADES, PaperCandles
 from adapters.candles.table import REPLAYED, candle_history
 from adapters.exchanges.paper_feed import RULES, RecordedFeed, SyntheticFeed
 from adapters.exchanges.paper_record import open_feed
+from adapters.market_data.public_clients import PublicClients, opener
 from domain.candles import INTERVALS, Candle, crossed, wrong
 from domain.errors import Invalid
 from tests.fakes.candle_venue import Time
@@ -74,7 +75,6 @@ async def test_a_pair_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(Invalid, match=r"'X-USDT' is not traded on the paper venue\. Its pairs: BTC-USDT"):
         await synthetic().begin("X-USDT", MINUTE)
     await synthetic().begin("BTC-USDT", INTERVALS["1M"])
-    await synthetic().close()
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ async def test_what_was_kept_of_another_replay_is_forgotten_at_the_start(tmp_pat
     clock = Time(NOW)
 
     def begun(seed, feed):
-        return candle_history(tmp_path, feed=feed, seed=seed, urls={}, clock=clock)
+        return candle_history(tmp_path, feed=feed, seed=seed, clients=PublicClients(opener({})), clock=clock)
 
     await begun(None, recorded).latest("paper", "BTC-USDT", "1m", 5)
     await begun(7, SyntheticFeed(7)).latest("paper_perpetual", "BTC-USDT", "1m", 5)
@@ -123,7 +123,7 @@ async def test_what_was_kept_of_another_replay_is_forgotten_at_the_start(tmp_pat
 
 async def test_the_market_s_candles_go_on_while_time_passes(tmp_path):
     clock = Time(NOW)
-    history = candle_history(tmp_path, feed=SyntheticFeed(1), seed=1, urls={}, clock=clock)
+    history = candle_history(tmp_path, feed=SyntheticFeed(1), seed=1, clients=PublicClients(opener({})), clock=clock)
     before = [Candle(*row) for row in zip(*await history.latest("paper", "BTC-USDT", "1m", 3), strict=True)]
     clock.seconds += timedelta(minutes=1).total_seconds()
     after = [Candle(*row) for row in zip(*await history.latest("paper", "BTC-USDT", "1m", 4), strict=True)]

@@ -17,7 +17,7 @@ from domain.positions import PositionObserved
 from domain.reports import AccountReport
 from domain.values import PositionSide
 from tests.fakes.market import FakeMarket
-from tests.fakes.paper_trade import START, Bench, trading, until
+from tests.fakes.paper_trade import START, Bench, made_feeds, trading, until
 
 
 @pytest.fixture
@@ -61,11 +61,11 @@ async def test_an_order_waits_for_the_first_book_of_its_pair_and_a_cancel_for_th
 
 
 async def test_an_order_whose_book_does_not_come_is_rejected_in_clear_words(market):
-    async with trading(market, patience=Patience(first_book=0.01, quiet=5)) as bench:
+    async with trading(market, patience=Patience(first_book=0.01)) as bench:
         await bench.place()
         (rejected,) = bench.facts()
         assert isinstance(rejected, OrderRejected)
-        assert rejected.reason == "No order book of BTC-USDT came from binance within 0.01 s"
+        assert rejected.reason == "No order book of BTC-USDT came from binance within 0.01 s: nothing has come yet"
 
 
 async def test_the_reason_of_a_missing_book_is_told(market):
@@ -93,7 +93,7 @@ async def test_while_the_venue_is_away_orders_wait_and_after_that_they_trade(mar
         await bench.place(amount="3", price="100")
         market.reachable = False
         market.fail()
-        await until(lambda: not bench.exchange._market._followed["BTC-USDT"].fresh.is_set())
+        await until(lambda: not bench.is_fresh())
         bench.trade(90, 5)
         await bench.exchange.cancel("main", "nothing", "BTC-USDT")
         assert bench.fills() == []
@@ -170,7 +170,7 @@ async def test_funding_that_was_missed_is_paid_at_the_mark_of_today(market):
         ("binance_paper_trade", {"binance_paper_trade": {"USDT": Decimal(3)}}, "3"),
     ],
 )
-async def test_an_account_begins_with_the_balances_of_its_connector_or_of_its_kind(name, balances, starting):
+async def test_an_account_begins_with_the_balances_of_its_connector_or_of_its_kind(name, balances, starting, market):
     told: list[AccountReport] = []
 
     def sink(report: AccountReport) -> asyncio.Future[int]:
@@ -186,7 +186,8 @@ async def test_an_account_begins_with_the_balances_of_its_connector_or_of_its_ki
         tick_seconds=1.0,
         sink=sink,
         clock=lambda: START,
-        urls={},
+        feeds=made_feeds(market, clock=lambda: START),
+        side=market.side(),
     )
     memory = AccountMemory(account="main", connector=name, balances=None)
     with pytest.raises(Invalid, match=f"Connector '{name}' has no credential field 'k'"):
@@ -195,7 +196,7 @@ async def test_an_account_begins_with_the_balances_of_its_connector_or_of_its_ki
     assert [(h.token, h.units) for h in told[0].holdings or ()] == [("USDT", Decimal(starting))]
 
 
-def test_only_a_real_connector_can_be_traded_on_paper():
+async def test_only_a_real_connector_can_be_traded_on_paper(market):
     with pytest.raises(NotFound):
         paper_trade(
             "paper_paper_trade",
@@ -204,5 +205,6 @@ def test_only_a_real_connector_can_be_traded_on_paper():
             tick_seconds=1.0,
             sink=lambda report: asyncio.get_running_loop().create_future(),
             clock=lambda: START,
-            urls={},
+            feeds=made_feeds(market, clock=lambda: START),
+            side=market.side(),
         )

@@ -6,7 +6,11 @@ from decimal import Decimal
 
 import pytest
 from aiohttp import ClientTimeout, web
+from structlog.testing import capture_logs
 
+from adapters.exchanges.clients import Refused, VenueClient
+from adapters.exchanges.names import connector
+from adapters.market_data.public_clients import PublicClients, opener
 from adapters.rate_sources import listings
 from adapters.rate_sources.exchanges import ExchangePrices, PaperPrices
 from adapters.rate_sources.reading import middle, price
@@ -14,6 +18,7 @@ from adapters.rate_sources.table import make
 from domain.errors import NotFound, Unavailable
 from domain.rates import SOURCES
 from tests.commands.world import ScriptedExchange, Time
+from tests.fakes.market import FakeMarket
 
 
 @pytest.mark.parametrize(
@@ -50,7 +55,11 @@ def test_the_middle_is_between_bid_and_ask(bid, ask, value):
 
 def made(name, urls=None, key=None):
     return make(
-        name, exchange=lambda name: ScriptedExchange(name, Time()), urls={name: urls} if urls else {}, coin_cap_key=key
+        name,
+        exchange=lambda name: ScriptedExchange(name, Time()),
+        side=PublicClients(opener({})).of,
+        urls={name: urls} if urls else {},
+        coin_cap_key=key,
     )
 
 
@@ -59,8 +68,33 @@ async def test_every_source_that_may_be_chosen_is_there_and_can_tell_prices(name
     source = made(name)
     assert source.every_seconds > 0
     if isinstance(source, ExchangePrices):
-        assert source._client.has("fetchTickers") or source._client.has("fetchTicker")
+        client = VenueClient(connector(name))
+        assert client.has("fetchTickers") or client.has("fetchTicker")
+        await client.close()
     await source.close()
+
+
+async def test_of_an_exchange_s_tickers_the_unreadable_ones_are_left_out():
+    market = FakeMarket("BTC-USDT", "ETH-USDT", "SOL-USDT", "OLD-USDT", "ADA-USDT")
+    market.tickers = {
+        "BTC/USDT": {"symbol": "BTC/USDT", "bid": 99, "ask": 101},
+        "ETH/USDT": {"symbol": "ETH/USDT", "last": "?"},
+        "SOL/USDT": None,
+        "OLD/USDT": {"symbol": "OLD/USDT", "last": None},
+        "X/USDT": {"symbol": None, "last": 1},
+        "Y/USDT": {"last": 1},
+        "ADA/USDT": {"symbol": "ADA/USDT", "bid": 3, "ask": 2, "last": 2.5},
+    }
+    with capture_logs() as logs:
+        assert await ExchangePrices(market.side()).prices() == {"BTC-USDT": 100, "ADA-USDT": Decimal("2.5")}
+    (line,) = logs
+    assert (line["event"], line["connector"], line["pairs"]) == ("tickers_unreadable", "binance", ["ETH-USDT", "None"])
+
+
+async def test_an_exchange_that_refuses_one_pair_tells_the_others():
+    market = FakeMarket("BTC-USDT", "ETH-USDT", without=("fetchTickers",))
+    market.books = {"BTC/USDT": Refused("halted"), "ETH/USDT": {"symbol": "ETH/USDT", "last": 2}}
+    assert await ExchangePrices(market.side()).prices() == {"ETH-USDT": 2}
 
 
 def test_no_other_source_is_there():

@@ -8,20 +8,17 @@ it is now; they are timed from asking the feeds to having the answer in Decimal.
 import asyncio
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from decimal import Decimal
 from statistics import quantiles
 from time import perf_counter, process_time, thread_time
 
 import uvloop
 
-from adapters.exchanges.clients import VenueClient
-from adapters.exchanges.market_feed import PublicClient, PublicMarkets
-from adapters.exchanges.names import Connector
+from adapters.exchanges import names
 from adapters.garbage import collect_rarely
 from adapters.logging import configure
-from adapters.market_data.ccxt_source import CcxtSource, opener
 from adapters.market_data.feeds import Feeds
+from adapters.market_data.public_clients import PublicClients, opener
 from adapters.market_data.sources import USUAL
 from domain.order_books import (
     Book,
@@ -35,6 +32,7 @@ from domain.values import Side
 from tests.bench.books import Wanted, book_venue, pair_of, urls
 from tests.bench.table import Row, at_least, at_most, show
 from tests.fakes.feeds import running_feeds
+from tests.venues.public import sources_of
 
 PAIRS, PER_SECOND = 100, 20
 SECONDS = 10.0
@@ -71,19 +69,10 @@ async def main() -> bool:
     """Print the figures beside their limits; return whether all were kept."""
     collect_rarely()
     async with book_venue(Wanted(pairs=PAIRS, per_second=PER_SECOND)) as address:
-
-        def source(connector: Connector) -> CcxtSource:
-            usual = opener(connector, urls(address))
-
-            async def hurried(opened: PublicClient | None) -> tuple[PublicClient, PublicMarkets]:
-                client, markets = await usual(opened)
-                assert isinstance(client, VenueClient)
-                client.exchange.enableRateLimit = False  # ccxt asks for two first books a second, as Binance wants it
-                return client, markets
-
-            return CcxtSource(connector, hurried, clock=lambda: datetime.now(UTC), patience=USUAL)
-
-        async with running_feeds(source, patience=USUAL) as feeds:
+        clients = PublicClients(opener({"binance": urls(address)}))
+        async with clients.of(names.connector("binance")).lease() as (client, _):
+            client.exchange.enableRateLimit = False  # ccxt asks for two first books a second, as Binance wants it
+        async with running_feeds(sources_of(clients), patience=USUAL) as feeds:
             await asyncio.gather(*(feeds.book("binance", pair_of(n), wait_seconds=60) for n in range(PAIRS)))
             await ask(feeds)
             heard = sum(state.heard for state in feeds.states())

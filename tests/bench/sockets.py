@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 import uvloop
 
 from adapters.asgi import build
-from adapters.exchanges.names import Connector
 from adapters.garbage import collect_rarely
 from adapters.logging import configure
-from adapters.market_data.ccxt_source import CcxtSource, opener
+from adapters.market_data.public_clients import PublicClients, opener
 from adapters.market_data.sources import USUAL
 from adapters.settings import Settings
 from adapters.uvicorn import web
@@ -23,6 +22,7 @@ from read_api.sockets import Sockets, socket_topics
 from read_api.sockets.conversation import Terms
 from tests.bench.books import urls
 from tests.fakes.feeds import running_feeds
+from tests.venues.public import sources_of
 
 
 class NoCandles:
@@ -45,12 +45,9 @@ def _now() -> datetime:
 async def serve(address: str) -> None:
     """Serve on a free port, told on stderr, until stdin ends."""
     collect_rarely()
-
-    def source(connector: Connector) -> CcxtSource:
-        return CcxtSource(connector, opener(connector, urls(address)), clock=_now, patience=USUAL)
-
+    clients = PublicClients(opener({"binance": urls(address)}))
     terms = Terms(least_seconds=0.25, most_seconds=60, heartbeat_seconds=30, clock=_now)
-    async with running_feeds(source, patience=USUAL) as feeds:
+    async with running_feeds(sources_of(clients), patience=USUAL) as feeds:
         topics = socket_topics(feeds, NoCandles(), NoExecutors(), terms)
         app = build([Sockets], [], {"sockets": topics}, Settings.from_environment({}))
         with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:

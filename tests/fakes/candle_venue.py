@@ -40,7 +40,6 @@ class HoledVenue:
         self.has: dict[int, Candle] = {}
         self.asked: list[tuple[int, int]] = []
         self.gave: list[set[int]] = []
-        self.closed = False
         self._clock = clock
         self._of = of
 
@@ -69,7 +68,3 @@ class HoledVenue:
         found = found[: min(count, self.gives)]
         self.gave.append({slot(of, candle.timestamp) for candle in found})
         return found
-
-    async def close(self) -> None:
-        """Note that it was closed."""
-        self.closed = True

@@ -13,7 +13,7 @@ from adapters.market_data.feeds import Feeds
 from adapters.market_data.paper_source import PaperSource
 from adapters.market_data.sources import Patience, Source, View
 from domain.errors import NotFound, Unavailable
-from domain.market_data import FundingTerms, MarketTrade, Ticker
+from domain.market_data import FundingTerms, MarketTrade, NoTicker, Ticker
 from domain.order_books import Book
 
 QUICK = Patience(
@@ -41,7 +41,7 @@ class ToldSource:
         self.subscribed: dict[tuple[str, str], int] = {}
         self.begun: dict[tuple[str, str], int] = {}
         self.asked: list[object] = []
-        self.closed = 0
+        self.no_tickers: dict[str, NoTicker] = {}
         self.leaving: asyncio.Event | None = None  # to leave a stream takes until this is set
         self.is_leaving = False
         self.most = 0  # subscriptions to one stream at once
@@ -69,18 +69,16 @@ class ToldSource:
     def trades(self, trading_pair: str) -> AsyncGenerator[Sequence[MarketTrade], None]:
         return self._listen("trades", trading_pair)
 
-    async def tickers(self, trading_pairs: Collection[str] | None) -> Mapping[str, Ticker]:
+    async def tickers(self, trading_pairs: Collection[str] | None) -> Mapping[str, Ticker | NoTicker]:
         self.asked.append(trading_pairs)
         await self.answering.wait()
         self._reach()
-        return {pair: Ticker(price=self.price) for pair in (self._pairs if trading_pairs is None else trading_pairs)}
+        wanted = self._pairs if trading_pairs is None else trading_pairs
+        return {pair: self.no_tickers.get(pair) or Ticker(price=self.price) for pair in wanted}
 
     async def funding(self, trading_pair: str) -> FundingTerms:
         self.asked.append(trading_pair)
         return FundingTerms(rate=Decimal("0.0001"), next_at=now(), mark_price=self.price, index_price=None)
-
-    async def close(self) -> None:
-        self.closed += 1
 
     async def _listen(self, kind: str, trading_pair: str) -> AsyncGenerator[Any, None]:
         self._reach()

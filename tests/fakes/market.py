@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from adapters.market_data.public_clients import Opened, PublicClient, PublicSide
 from domain.connectors import TradingRule
 from domain.errors import DomainError, Invalid, Unavailable
 
@@ -36,6 +37,10 @@ class FakeMarkets:
             raise Invalid(f"Trading pair '{trading_pair}' is not traded on the venue")
         return trading_pair.replace("-", "/")
 
+    def pair(self, symbol: str) -> str | None:
+        pair = symbol.replace("/", "-")
+        return pair if pair in self.rules else None
+
     def contract_size(self, trading_pair: str) -> Decimal:
         return Decimal(self._sizes.get(trading_pair, 1))
 
@@ -53,14 +58,20 @@ class FakeMarket:
         self.reachable = True
         self.books: dict[str, Any] = {}
         self.trades: dict[str, list[dict[str, Any]]] = {}
+        self.tickers: dict[str, Any] = {}
+        self.exchange: Any = None
         self.opened = 0
         self.closed = 0
         self.asked: list[tuple[str, object]] = []
         self._streams: dict[tuple[str, object], asyncio.Queue[Any]] = {}
 
-    async def open(self) -> tuple["FakeMarket", FakeMarkets]:
+    def side(self, name: str = "binance") -> PublicSide:
+        """Return it as the public side of a connector."""
+        return PublicSide(name, self.open)
+
+    async def open(self, opened: PublicClient | None) -> Opened:
         self._reach()
-        self.opened += 1
+        self.opened += opened is None
         return self, self.markets
 
     def has(self, capability: str) -> bool:
@@ -68,12 +79,17 @@ class FakeMarket:
 
     async def call(self, method: str, *args: object, deadline: float | None = None, **options: object) -> Any:
         self._reach()
-        self.asked.append((method, args[0]))
+        self.asked.append((method, args[0] if args else None))
+        if method == "fetch_tickers":
+            return self.tickers
         if method == "fetch_trades":
             return self.trades.get(str(args[0]), [])
         if str(args[0]) not in self.books:
             raise Unavailable("it has no such book")
-        return self.books[str(args[0])]
+        said = self.books[str(args[0])]
+        if isinstance(said, DomainError):
+            raise said
+        return said
 
     async def watch(self, method: str, *args: object, **options: object) -> Any:
         if method.startswith("un_watch"):

@@ -12,6 +12,7 @@ from adapters.market_data.feeds import Feeds
 from adapters.market_data.sources import Source
 from adapters.settings import Settings
 from domain.errors import Unavailable
+from domain.market_data import NoTicker
 from domain.order_books import Book
 from read_api.market_data import MarketData
 from read_api.order_books import OrderBooks
@@ -86,6 +87,17 @@ async def test_a_stale_book_is_not_answered_and_the_refusal_says_its_age(served)
     assert (state["tracker_ready"], state["websocket_status"]) == (False, "not_connected")
     assert state["order_books"]["BTC-USDT"]["best_bid"] == 99
     assert state["tasks"]["order_book_BTC-USDT"]["exception"] == feed["why"]
+
+
+async def test_a_price_that_cannot_be_read_is_told_beside_the_others_and_alone_is_no_answer(served):
+    served.binance.no_tickers["ETH-USDT"] = NoTicker(why="'?' is not a number")
+    both = {"connector_name": "binance", "trading_pairs": ["BTC-USDT", "ETH-USDT"]}
+    answer = await served.ask("/market-data/prices", both)
+    assert (answer["prices"], answer["errors"]) == ({"BTC-USDT": 100}, {"ETH-USDT": "'?' is not a number"})
+    answer = await served.ask("/market-data/prices", {**both, "trading_pairs": ["ETH-USDT"]}, 503)
+    assert answer["detail"] == "binance tells no price of ETH-USDT that can be read: '?' is not a number"
+    answer = await served.ask("/market-data/tickers?connectors=binance")
+    assert (set(answer["tickers"]["binance"]), answer["counts"], answer["errors"]) == ({"BTC-USDT"}, {"binance": 1}, {})
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

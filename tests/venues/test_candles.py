@@ -10,7 +10,7 @@ import pytest
 from adapters.candles.history import CandleHistory
 from adapters.candles.store import CandleStore
 from adapters.candles.table import candle_history
-from adapters.candles.venues import VenueCandles, opener
+from adapters.candles.venues import VenueCandles
 from adapters.exchanges import names
 from adapters.exchanges.paper_feed import SyntheticFeed
 from domain.candles import Candle
@@ -19,6 +19,7 @@ from domain.values import Side
 from tests.venues.floor import Floor
 from tests.venues.ledger import Market
 from tests.venues.levers import Lever, Pull
+from tests.venues.public import public_clients
 from tests.venues.serving import running_venue
 from tests.venues.steps import Print
 
@@ -71,12 +72,12 @@ async def begun(stage, tmp_path):
     """Return what makes the candles of a connector on the running venue, nothing of them known."""
     async with AsyncExitStack() as running:
         venue = await running.enter_async_context(running_venue(stage.floor))
+        clients = await running.enter_async_context(public_clients(venue.urls))
 
         async def make(connector):
-            source = VenueCandles(names.connector(connector), opener(names.connector(connector), venue.urls[connector]))
-            made = CandleHistory(CandleStore(tmp_path), {connector: source}, listed=[connector], clock=stage.clock)
-            running.push_async_callback(made.close)
-            return made
+            known = names.connector(connector)
+            source = VenueCandles(known, clients.of(known))
+            return CandleHistory(CandleStore(tmp_path), {connector: source}, listed=[connector], clock=stage.clock)
 
         yield make
 
@@ -149,18 +150,16 @@ async def test_a_venue_that_fails_once_has_not_answered(stage, begun):
 
 
 async def test_paper_trade_has_the_candles_of_the_real_market_and_asks_for_them_no_second_time(stage, tmp_path):
-    async with running_venue(stage.floor) as venue:
-        history = candle_history(tmp_path, feed=SyntheticFeed(1), seed=1, urls=venue.urls, clock=stage.clock)
+    async with running_venue(stage.floor) as venue, public_clients(venue.urls) as clients:
+        history = candle_history(tmp_path, feed=SyntheticFeed(1), seed=1, clients=clients, clock=stage.clock)
         real = rows(await history.between("binance", PAIR, "1m", stage.seconds(0), stage.seconds(50)))
         stage.floor.levers.go_down()
         same = await history.between("binance_paper_trade", PAIR, "1m", stage.seconds(0), stage.seconds(50))
         assert rows(same) == real
-        await history.close()
 
 
 async def test_many_readers_at_once_are_answered_alike(stage, tmp_path):
-    async with running_venue(stage.floor) as venue:
-        history = candle_history(tmp_path, feed=SyntheticFeed(1), seed=1, urls=venue.urls, clock=stage.clock)
+    async with running_venue(stage.floor) as venue, public_clients(venue.urls) as clients:
+        history = candle_history(tmp_path, feed=SyntheticFeed(1), seed=1, clients=clients, clock=stage.clock)
         answers = await asyncio.gather(*(history.latest("binance", PAIR, "1m", 5) for _ in range(30)))
         assert all(rows(answer) == rows(answers[0]) for answer in answers)
-        await history.close()

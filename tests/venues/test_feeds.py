@@ -4,22 +4,21 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from adapters.exchanges.names import Connector
-from adapters.market_data.ccxt_source import CcxtSource, opener
 from adapters.market_data.feeds import Feeds
 from adapters.market_data.sources import Patience
 from domain.errors import NotFound, Unavailable
+from domain.market_data import readable
 from domain.order_books import Book
 from domain.values import OrderType, Side
 from tests.fakes.feeds import running_feeds
 from tests.venues.floor import Floor
 from tests.venues.ledger import Market
 from tests.venues.levers import Lever, Pull
+from tests.venues.public import public_clients, sources_of
 from tests.venues.serving import Venue, running_venue
 
 PAIR = "BTC-USDT"
@@ -61,15 +60,16 @@ async def heard(connector: str) -> AsyncIterator[tuple[Heard, Venue, AsyncExitSt
     floor = Floor(seed=1)
     floor.open_account("alice")
     made = Heard(connector, floor)
-    async with AsyncExitStack() as outer, AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
         venue = await stack.enter_async_context(running_venue(floor))
-
-        def source(known: Connector) -> CcxtSource:
-            urls = venue.urls[known.name]
-            return CcxtSource(known, opener(known, urls), clock=lambda: datetime.now(UTC), patience=PATIENCE)
-
-        made.feeds = await outer.enter_async_context(running_feeds(source, patience=PATIENCE))
-        yield made, venue, stack
+        async with (
+            public_clients(venue.urls) as clients,
+            running_feeds(sources_of(clients, PATIENCE), patience=PATIENCE) as made.feeds,
+        ):
+            try:
+                yield made, venue, stack
+            finally:
+                await clients.close()  # as the server does, so that no feed says goodbye to a venue that may be gone
 
 
 @pytest.mark.parametrize("connector", CONNECTORS)
@@ -141,7 +141,7 @@ async def test_trades_prices_and_funding_are_the_venue_s(connector):
         assert (told.price, told.amount, told.side) == (best, Decimal("0.01"), Side.SELL)
 
         shown = await on.feeds.tickers(connector, [PAIR, "ETH-USDT"])
-        assert shown.value[PAIR].price == best
+        assert readable(shown.value)[PAIR].price == best
         everything = (await on.feeds.tickers(connector)).value
         assert everything.keys() == on.floor.desk(on.market).rules.keys()
         if on.market is Market.SWAP:

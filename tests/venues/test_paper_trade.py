@@ -8,19 +8,26 @@ from decimal import Decimal
 
 import pytest
 
+from adapters.exchanges import names
 from adapters.exchanges.market_feed import Patience
 from adapters.exchanges.paper_trade import PaperTradeExchange, paper_trade
+from adapters.market_data.feeds import Feeds
+from adapters.market_data.public_clients import PublicClients
+from adapters.market_data.sources import Patience as FeedPatience
 from commands.ports import AccountMemory
 from domain.matching.fees import Fees
 from domain.orders import OrderFilled, OrderPlaced, OrderRejected
 from domain.reports import AccountReport
 from domain.values import OrderType, PositionAction, Side
+from tests.fakes.feeds import running_feeds
 from tests.fakes.paper_trade import until
 from tests.venues.floor import Floor
 from tests.venues.ledger import Market
+from tests.venues.public import public_clients, sources_of
 from tests.venues.serving import Venue, running_venue
 
 PAIR = "BTC-USDT"
+LISTENING = FeedPatience(pause=0.01, retry=0.01, longest_retry=0.05, leave=0.5)
 
 
 def now() -> datetime:
@@ -30,21 +37,23 @@ def now() -> datetime:
 class Trader:
     """An account that trades on paper on a venue that is running."""
 
-    def __init__(self, connector: str, venue: Venue) -> None:
+    def __init__(self, connector: str, venue: Venue, feeds: Feeds, clients: PublicClients) -> None:
         self.floor, self.address = venue.floor, venue.address
         self.market = Market.SWAP if connector.endswith("_perpetual") else Market.SPOT
         self.sold = Decimal(0)
         self.ahead = timedelta(0)  # of the true time is the clock
         self.reports: list[AccountReport] = []
+        self.feeds = feeds
         self.exchange: PaperTradeExchange = paper_trade(
             f"{connector}_paper_trade",
+            feeds=feeds,
+            side=clients.of(names.connector(connector)),
             balances={"paper": {"USDT": Decimal(10**6)}, "paper_perpetual": {"USDT": Decimal(10**6)}},
             fees=Fees(maker=Decimal(0), taker=Decimal(0)),
             tick_seconds=0.05,
             sink=self.take,
             clock=lambda: now() + self.ahead,
-            urls=venue.urls[connector],
-            patience=Patience(first_book=5, pause=0.01, retry=0.01, longest_retry=0.05),
+            patience=Patience(first_book=5, retry=0.01, longest_retry=0.05),
         )
 
     def take(self, report: AccountReport) -> asyncio.Future[int]:
@@ -97,16 +106,23 @@ async def trading(connector: str) -> AsyncIterator[tuple[Trader, AsyncExitStack]
     floor.open_account("alice")
     async with AsyncExitStack() as stack:
         venue = await stack.enter_async_context(running_venue(floor))
-        trader = Trader(connector, venue)
-        working = asyncio.create_task(trader.exchange.run())
-        try:
-            memory = AccountMemory(account="main", connector=trader.exchange.name, balances=None)
-            await trader.exchange.connect(memory, {})
-            yield trader, stack
-        finally:
-            working.cancel()
-            await asyncio.wait([working])
-            assert working.cancelled(), working.exception()
+        async with (
+            public_clients(venue.urls) as clients,
+            running_feeds(
+                sources_of(clients, LISTENING), patience=LISTENING, timeout_seconds=0.2, cleanup_seconds=0.05
+            ) as feeds,
+        ):
+            trader = Trader(connector, venue, feeds, clients)
+            working = asyncio.create_task(trader.exchange.run())
+            try:
+                memory = AccountMemory(account="main", connector=trader.exchange.name, balances=None)
+                await trader.exchange.connect(memory, {})
+                yield trader, stack
+            finally:
+                working.cancel()
+                await asyncio.wait([working])
+                assert working.cancelled(), working.exception()
+                await clients.close()
 
 
 @pytest.mark.parametrize("connector", ["binance", "binance_perpetual", "okx", "okx_perpetual"])
@@ -139,7 +155,7 @@ async def test_a_venue_that_is_gone_fills_nothing_until_it_is_back(connector):
         await trader.place("a", "1", price - 500)
         await venue.aclose()
         feed = trader.exchange._market
-        await until(lambda: not feed._followed[PAIR].fresh.is_set())
+        await until(lambda: not feed.followed[PAIR].fresh.is_set())
         trader.floor.move(PAIR, price - 1000)
         feed._patience = Patience(first_book=0.05, retry=0.01, longest_retry=0.05)
         await trader.place("b", "1")
@@ -172,6 +188,6 @@ async def test_a_market_that_was_left_is_there_again_when_it_is_needed(connector
             await trader.place("e", "0.1", pair="ETH-USDT", closes=True)
         await trader.exchange.cancel("main", "a", PAIR)
         trader.ahead += timedelta(seconds=61)
-        await until(lambda: feed._client is None)
+        await until(lambda: not trader.feeds.states())
         await trader.place("f", "0.1")
         assert len(trader.fills("f")) == 1

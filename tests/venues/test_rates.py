@@ -4,41 +4,35 @@ import asyncio
 from collections.abc import Coroutine
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from adapters.exchanges import names
-from adapters.exchanges.clients import VenueClient
+from adapters.market_data.public_clients import PublicClients, opener
 from adapters.rate_sources.exchanges import ExchangePrices
 from adapters.rate_sources.polling import Patience, PolledSources
 from tests.venues.floor import Floor
 from tests.venues.ledger import Market
+from tests.venues.public import public_clients
 from tests.venues.serving import running_venue
-
-
-class OneByOne(VenueClient):
-    """A venue that does not tell all prices at once."""
-
-    def has(self, capability: str) -> bool:
-        return capability != "fetchTickers" and super().has(capability)
 
 
 def middles(floor, market):
     return {pair: (quote.bid + quote.ask) / 2 for pair, quote in floor.desk(market).quotes.items()}
 
 
-@pytest.mark.parametrize("kind", [VenueClient, OneByOne], ids=["all at once", "one by one"])
-async def test_prices_are_the_middle_of_each_market(venue, kind):
-    source = ExchangePrices(kind(names.connector("binance"), urls=venue.urls["binance"]))
-    assert await source.prices() == middles(venue.floor, Market.SPOT)
-    await source.close()
+@pytest.mark.parametrize("without", [frozenset(), frozenset({"fetchTickers"})], ids=["all at once", "one by one"])
+async def test_prices_are_the_middle_of_each_market(venue, without):
+    async with public_clients(venue.urls) as clients:
+        binance = msgspec.structs.replace(names.connector("binance"), without=without)
+        assert await ExchangePrices(clients.of(binance)).prices() == middles(venue.floor, Market.SPOT)
 
 
 async def test_perpetuals_have_prices_too(venue):
-    source = ExchangePrices(VenueClient(names.connector("binance_perpetual"), urls=venue.urls["binance_perpetual"]))
-    prices = await source.prices()
+    async with public_clients(venue.urls) as clients:
+        prices = await ExchangePrices(clients.of(names.connector("binance_perpetual"))).prices()
     assert prices
     assert prices.keys() == venue.floor.desk(Market.SWAP).rules.keys()
-    await source.close()
 
 
 async def test_rates_follow_the_venue_and_outlive_it_with_their_age(monkeypatch):
@@ -50,9 +44,11 @@ async def test_rates_follow_the_venue_and_outlive_it_with_their_age(monkeypatch)
 
     floor = Floor(seed=1)
     async with running_venue(floor) as venue:
-        client = VenueClient(names.connector("binance"), urls=venue.urls["binance"])
-        client.exchange.enableRateLimit = False
-        sources = PolledSources(lambda _: ExchangePrices(client), spawn=spawn, patience=Patience(retry=0.01))
+        clients = PublicClients(opener(venue.urls))
+        side = clients.of(names.connector("binance"))
+        async with side.lease() as (client, _):
+            client.exchange.enableRateLimit = False
+        sources = PolledSources(lambda _: ExchangePrices(side), spawn=spawn, patience=Patience(retry=0.01))
         said = await sources.prices("binance", wait_seconds=10)
         assert said.prices.rate("BTC", "USDT") == middles(floor, Market.SPOT)["BTC-USDT"]
         assert said.prices.rate("ETH", "BTC") is not None
@@ -72,3 +68,4 @@ async def test_rates_follow_the_venue_and_outlive_it_with_their_age(monkeypatch)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await clients.close()
