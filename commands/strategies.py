@@ -6,7 +6,7 @@ from commands.bus import Call, Command, Handlers, Outcome
 from commands.deciding import append, decide
 from commands.ports import Write
 from domain import strategies
-from domain.errors import NotFound, Unavailable
+from domain.errors import NotFound
 from domain.strategies import (
     NEW_CONFIG,
     NEW_SOURCE,
@@ -172,7 +172,7 @@ async def change_bot_config(command: ChangeBotConfig, call: Call) -> Outcome:
     """
     fleet, stream = call.ports.fleet, bot_config_stream(command.instance, command.controller)
     if fleet is None:
-        raise Unavailable("This server runs no bots")
+        raise NotFound(f"Bot '{command.instance[:100]}' not found")
     async with call.ports.turns(stream):  # no other change may read the file before this one has written it
         texts = await fleet.files.configs(command.instance)
         if command.controller not in texts:
