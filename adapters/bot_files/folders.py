@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -195,10 +195,11 @@ class BotFolders:
             return put_away_here(self._root, instance, self._bare(instance), at, stop)
         if self._s3 is None:
             raise Unavailable(f"Bucket '{bucket_name}' cannot be reached: no access to S3 is configured")
-        bucket = Bucket(self._s3, bucket_name)
-        send = partial(bucket.send, beside=self._root / INSTANCES, stop=stop)
-        put_away_by(self._root, instance, self._bare(instance), at, send, is_sent=lambda: bucket.has(instance))
-        return bucket.location(instance)
+        with closing(Bucket(self._s3, bucket_name)) as bucket:
+            send = partial(bucket.send, beside=self._root / INSTANCES, stop=stop)
+            is_sent = partial(bucket.has, instance)
+            put_away_by(self._root, instance, self._bare(instance), at, send, is_sent=is_sent)
+            return bucket.location(instance)
 
     def _configs(self, instance: str) -> dict[str, str]:
         try:

@@ -11,11 +11,11 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
-from functools import partial
+from functools import cache, partial
 from os import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Event
+from threading import Event, Lock
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -25,6 +25,7 @@ from adapters.bot_files.paths import PRIVATE_FILE, PRIVATE_FOLDER, open_file, wa
 from domain.errors import Unavailable
 
 if TYPE_CHECKING:
+    from boto3.session import Session
     from botocore.client import BaseClient
 
 _PART_BYTES = 16 << 20
@@ -55,6 +56,10 @@ class Bucket:
         with self._said("reached"):
             self._client = _client(s3)
         self._secrets = [key for key in (s3.access_key, s3.secret_key) if key]
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
 
     def location(self, instance: str) -> str:
         """Return where an instance's archive lies."""
@@ -177,22 +182,32 @@ def _md5(content: bytes) -> bytes:
     return hashlib.md5(content, usedforsecurity=False).digest()
 
 
-def _client(s3: S3) -> "BaseClient":
-    import boto3  # noqa: PLC0415 - an optional part
-    from botocore.config import Config  # noqa: PLC0415
+_making = Lock()
 
-    return boto3.session.Session().client(
-        "s3",
-        aws_access_key_id=s3.access_key,
-        aws_secret_access_key=s3.secret_key,
-        region_name=s3.region,
-        endpoint_url=s3.endpoint_url,
-        config=Config(
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_READ_SECONDS,
-            retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
-            # Not every server that speaks S3 knows the newer checksums; what arrived is compared anyhow.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
-    )
+
+def _client(s3: S3) -> "BaseClient":
+    from botocore.config import Config  # noqa: PLC0415 - an optional part
+
+    with _making:  # a session is not for two threads at once
+        return _session().client(
+            "s3",
+            aws_access_key_id=s3.access_key,
+            aws_secret_access_key=s3.secret_key,
+            region_name=s3.region,
+            endpoint_url=s3.endpoint_url,
+            config=Config(
+                connect_timeout=_CONNECT_SECONDS,
+                read_timeout=_READ_SECONDS,
+                retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+                # Not every server that speaks S3 knows the newer checksums; what arrived is compared anyhow.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+
+@cache
+def _session() -> "Session":
+    import boto3  # noqa: PLC0415 - an optional part
+
+    return boto3.session.Session()  # reading what S3 can takes a good part of a second
