@@ -73,7 +73,7 @@ def yaml_of(path: Path) -> dict[str, Any]:
 
         read = YAML(typ="safe", pure=True).load(path)
     except ImportError:
-        import yaml  # type: ignore[import-untyped]
+        import yaml
 
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(read, dict):
