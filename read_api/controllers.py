@@ -16,6 +16,7 @@ from read_api.positions import PositionReads
 from read_api.rates import RateReads
 from read_api.reconciliation import Reconciliation
 from read_api.sockets import Sockets
+from read_api.strategies import ControllerReads, ScriptReads
 from read_api.system import System
 
 CONTROLLERS: tuple[type[Controller], ...] = (
@@ -29,6 +30,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     MarketData,
     OrderBooks,
     RateReads,
+    ScriptReads,
+    ControllerReads,
     Audit,
     AuditFeed,
     Sockets,

@@ -14,6 +14,7 @@ from uuid import uuid4
 import structlog
 
 from adapters.asgi import build
+from adapters.bootstrap.bots import NoBots
 from adapters.bootstrap.clock import now
 from adapters.bootstrap.markets import factories, market_source, paper_feed, rate_source
 from adapters.candles.table import candle_history
@@ -56,7 +57,7 @@ from read_api.executors import NoExecutors
 from read_api.settle import Reads
 from read_api.sockets import socket_topics
 from read_api.sockets.conversation import Terms
-from write_api import accounts, archives, orders, positions, rates
+from write_api import accounts, archives, orders, positions, rates, strategies
 from write_api.writing import Writes
 
 logger = structlog.get_logger()
@@ -65,7 +66,15 @@ _CATCH_UP_SECONDS = 5.0
 _RETRY_SECONDS = 0.5
 _POOL_SECONDS = 3.0
 
-WRITE = (accounts.Accounts, archives.ArchiveWrites, orders.Orders, positions.Positions, rates.Rates)
+WRITE = (
+    accounts.Accounts,
+    archives.ArchiveWrites,
+    orders.Orders,
+    positions.Positions,
+    rates.Rates,
+    strategies.Scripts,
+    strategies.Controllers,
+)
 
 
 class Sending:
@@ -181,6 +190,8 @@ async def server(
                     "rate_sources": rate_sources,
                     "feeds": feeds,
                     "candles": candles,
+                    "bot_files": NoBots(),
+                    "yaml": ports.yaml,
                     "long_answers": Kept(),
                     "sockets": socket_topics(feeds, candles, NoExecutors(), terms(settings)),
                     "following": Following(tail=log, stopping=stopping or asyncio.Event()),

@@ -11,6 +11,7 @@ import pytest
 from adapters.asgi import build
 from adapters.http.callers import Committed
 from adapters.settings import Settings
+from adapters.yaml import HummingbotYaml
 from commands.ports import Log
 from domain.connectors import ConfigField, TradingRule
 from domain.errors import Invalid, NotFound
@@ -94,6 +95,15 @@ class Quotes:
         return self.said
 
 
+class FewBots:
+    """The files of bots, as far as one controller of theirs."""
+
+    async def configs(self, instance: str) -> Mapping[str, str]:
+        if instance != "bot1":
+            raise NotFound(f"Bot '{instance}' not found")
+        return {"grid_btc": "controller_name: grid\nleverage: 5\n", "empty": "{}\n"}
+
+
 class Server(NamedTuple):
     """The read routes; `story` is told before the answer of the next read."""
 
@@ -138,6 +148,8 @@ async def server(database_url: str, log: Log) -> AsyncIterator[Server]:
             "refresh": refresh,
             "readiness": readiness,
             "rate_sources": quotes,
+            "bot_files": FewBots(),
+            "yaml": HummingbotYaml(),
             "candles": None,  # their own tests bring a venue that has some
             "long_answers": Kept(),
             "sockets": None,  # only a real server has those

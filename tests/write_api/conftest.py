@@ -16,6 +16,7 @@ from write_api.accounts import Accounts
 from write_api.orders import Orders
 from write_api.positions import Positions
 from write_api.rates import Rates
+from write_api.strategies import Controllers, Scripts
 from write_api.writing import Writes
 
 
@@ -32,7 +33,8 @@ async def server() -> AsyncIterator[Server]:
         await first_start(outside.bus.ports)
         committed = Committed()
         writes = Writes(outside.bus, committed, partial(word, outside.log))
-        app = build([], [Accounts, Orders, Positions, Rates], {"writes": writes}, Settings.from_environment({}))
+        routes = [Accounts, Orders, Positions, Rates, Scripts, Controllers]
+        app = build([], routes, {"writes": writes}, Settings.from_environment({}))
         async with client_of(app) as client:
             yield Server(client, outside, committed)
             await outside.quiet()
