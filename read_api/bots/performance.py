@@ -90,7 +90,7 @@ class PerformanceReads(Controller):
         summary="Show how controllers do",
         responses=described(LatestPerformance, "What each said last"),
     )
-    async def latest(
+    async def latest_performance(
         self, request: Request, reads: NamedDependency[Reads], bot_name: FromQuery[Text | None] = None
     ) -> Answer:
         """Answer the last figures of every controller, or of those of one bot."""
@@ -104,7 +104,7 @@ class PerformanceReads(Controller):
         summary="Show how controllers did",
         responses=described(PerformanceHistory, "Samples, newest first"),
     )
-    async def history(
+    async def performance_history(
         self,
         request: Request,
         reads: NamedDependency[Reads],

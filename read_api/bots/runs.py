@@ -13,8 +13,9 @@ from adapters.http.answers import Answer
 from adapters.http.bodies import PageSize, Text, encode
 from adapters.http.requests import Request
 from domain.errors import NotFound
+from projections.bots import runs
 from projections.bots.rows import RunRow
-from projections.bots.runs import RunStats, run, runs, stats
+from projections.bots.runs import RunStats
 from read_api.pages import described
 from read_api.settle import Reads
 
@@ -82,7 +83,7 @@ class RunReads(Controller):
     tags = ("Bot orchestration",)
 
     @get(status_code=200, summary="List the runs", responses=described(RunsAnswer, "Runs, newest first"))
-    async def runs(
+    async def bot_runs(
         self,
         request: Request,
         reads: NamedDependency[Reads],
@@ -99,7 +100,7 @@ class RunReads(Controller):
         """Answer the runs that match, newest first."""
         headers = await reads.settle(request, "bots")
         async with reads.connection() as connection:
-            found, total = await runs(
+            found, total = await runs.runs(
                 connection,
                 limit=limit,
                 offset=offset,
@@ -114,18 +115,18 @@ class RunReads(Controller):
         return Answer(200, encode(RunsAnswer(data=items, total=total, limit=limit, offset=offset)), headers)
 
     @get("/stats", status_code=200, summary="Count the runs", responses=described(StatsAnswer, "Counts"))
-    async def stats(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
+    async def run_stats(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer how many runs there are of each kind."""
         headers = await reads.settle(request, "bots")
         async with reads.connection() as connection:
-            return Answer(200, encode(StatsAnswer(data=await stats(connection))), headers)
+            return Answer(200, encode(StatsAnswer(data=await runs.stats(connection))), headers)
 
     @get("/{bot_run_id:int}", status_code=200, summary="Show a run", responses=described(RunAnswer, "The run"))
-    async def one(self, request: Request, bot_run_id: FromPath[RunId], reads: NamedDependency[Reads]) -> Answer:
+    async def bot_run(self, request: Request, bot_run_id: FromPath[RunId], reads: NamedDependency[Reads]) -> Answer:
         """Answer a run."""
         headers = await reads.settle(request, "bots")
         async with reads.connection() as connection:
-            found = await run(connection, bot_run_id)
+            found = await runs.run(connection, bot_run_id)
         if found is None:
             raise NotFound(f"Bot run {bot_run_id} not found")
         return Answer(200, encode(RunAnswer(data=on_the_wire(found))), headers)

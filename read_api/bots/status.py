@@ -146,7 +146,7 @@ class BotReads(Controller):
         return Answer(200, encode(BrokerAnswer(data=broker_on_the_wire(bot_line.broker(), found))), headers)
 
     @get("/{bot_name:str}/status", status_code=200, summary="Show a bot", responses=described(BotAnswer, "It"))
-    async def one(
+    async def bot_status(
         self, request: Request, bot_name: FromPath[Text], reads: NamedDependency[Reads], roster: NamedDependency[Roster]
     ) -> Answer:
         """Answer how a bot stands, with the newest lines of its log."""
@@ -158,7 +158,7 @@ class BotReads(Controller):
     @get(
         "/{bot_name:str}/history", status_code=200, summary="Ask a bot", responses=described(HistoryAnswer, "Its word")
     )
-    async def history(
+    async def bot_history(
         self,
         request: Request,
         bot_name: FromPath[Text],
