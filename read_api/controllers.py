@@ -8,6 +8,7 @@ from read_api.audit import Audit
 from read_api.audit.feed import AuditFeed
 from read_api.candles import CandleReads
 from read_api.connectors import Connectors
+from read_api.containers import ContainerReads
 from read_api.market_data import MarketData
 from read_api.order_books import OrderBooks
 from read_api.orders import OrderReads
@@ -23,6 +24,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     System,
     Accounts,
     Connectors,
+    ContainerReads,
     CandleReads,
     OrderReads,
     PositionReads,

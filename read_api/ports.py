@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from domain.candles import Columns
 from domain.connectors import ConfigField, TradingRule
+from domain.containers import Container, Pull
 from domain.market_data import FeedState, FundingTerms, MarketTrade, NoTicker, Shown, Ticker
 from domain.order_books import Book
 from domain.rates import SourcePrices
@@ -258,4 +259,33 @@ class BotLine(Protocol):
 
     def broker(self) -> Broker:
         """Return how things stand."""
+        ...
+
+
+@runtime_checkable
+class Containers(Protocol):
+    """The Docker engine of this host. What is asked of it raises `Unavailable` where none answers."""
+
+    async def running(self) -> bool:
+        """Whether an engine answers."""
+        ...
+
+    async def images(self, part: str = "") -> Sequence[str]:
+        """Return the names with tags of the images that are here and have `part` in them."""
+        ...
+
+    async def containers(self, *, running: bool, part: str = "") -> Sequence[Container]:
+        """Return the containers that run, or those that have exited, with `part` in their names, whatever its case."""
+        ...
+
+    async def status(self, container: str) -> Container:
+        """Return a container as it is now. Raises `NotFound`."""
+        ...
+
+    def pulls(self) -> Sequence[Pull]:
+        """Return how pulls of images go, and how those of the last hour went. Asks nobody."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the time by the clock that pulls are timed by."""
         ...

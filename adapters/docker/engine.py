@@ -77,6 +77,10 @@ class DockerEngine:
         """Return how pulls go and how those of the last hour went."""
         return self._images.pulls()
 
+    def now(self) -> datetime:
+        """Return the time by the clock that pulls are timed by."""
+        return self._images.now()
+
     async def start(self, container: str) -> None:
         """Start a container, if it does not run."""
         await self._change(container, lambda client, found: client.start(found["Id"]))

@@ -56,6 +56,10 @@ class Images:
                 del self._pulls[pull.image]
         return list(self._pulls.values())
 
+    def now(self) -> datetime:
+        """Return the time."""
+        return self._clock()
+
     def pulling(self, image: str) -> datetime | None:
         """Return since when an image is being pulled, None where it is not."""
         return self._pulls[image].started_at if image in self._ends else None

@@ -20,6 +20,10 @@ UNVIEWED = {
     "LeverageRequested": "an intent; views show the leverage that the venue took",
     "PositionModeRequested": "an intent; views show the mode that the venue took",
     "BotConfigChanged": "what a bot has is asked of its files, which it may be given by hand as well",
+    **dict.fromkeys(
+        ("ContainerStarted", "ContainerStopped", "ContainerRemoved", "ImagePulled"),
+        "for the audit alone: what there is, the engine says as it is now",
+    ),
     "MarginRefused": "changes nothing; it is the answer to the request before it",
 }
 

@@ -15,6 +15,7 @@ from tests.layout.sources import ROOT, files, module_of
 SERVED = (
     "accounts",
     "connectors",
+    "containers",
     "market_data",
     "order_books",
     "orders",
