@@ -40,6 +40,10 @@ ANSWER_SECONDS = 35.0
 """A bot that waits for the end of its strategy gives up after 30 s, and says so."""
 AT_ONCE_SECONDS = 10.0
 
+MESSAGE_CHARACTERS = 2000
+"""More than that of what a bot answers is not recorded."""
+_STATUSES = range(100, 600)
+
 Pause = Callable[[float], Awaitable[None]]
 """Returns after so many seconds."""
 
@@ -235,7 +239,8 @@ def answer_of(answer: Mapping[str, object] | None) -> tuple[int | None, str]:
     if not isinstance(data, Mapping):
         return None, ""
     status, message = data.get("status"), data.get("msg")
-    return status if isinstance(status, int) else None, message if isinstance(message, str) else ""
+    known = isinstance(status, int) and not isinstance(status, bool) and status in _STATUSES
+    return status if known else None, message[:MESSAGE_CHARACTERS] if isinstance(message, str) else ""
 
 
 def _cause(history: Sequence[Recorded]) -> Origin:

@@ -122,7 +122,7 @@ class BotKeeper:
             await self._ports.log.append([write], origin_of_process("bots", self._ports.new_id))
         except StreamMoved:
             return
-        logger.warning("bot_found_otherwise", instance=instance, event=type(events[0]).__name__)
+        logger.warning("bot_found_otherwise", instance=instance, recorded=type(events[0]).__name__)
         self._care(instance, resumed=True)
 
     def _care(self, instance: str, *, resumed: bool) -> None:
