@@ -57,7 +57,7 @@ from read_api.executors import NoExecutors
 from read_api.settle import Reads
 from read_api.sockets import socket_topics
 from read_api.sockets.conversation import Terms
-from write_api import accounts, archives, orders, positions, rates, strategies
+from write_api import accounts, archives, containers, orders, positions, rates, strategies
 from write_api.writing import Writes
 
 logger = structlog.get_logger()
@@ -69,6 +69,7 @@ _POOL_SECONDS = 3.0
 WRITE = (
     accounts.Accounts,
     archives.ArchiveWrites,
+    containers.Containers,
     orders.Orders,
     positions.Positions,
     rates.Rates,
