@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import msgspec
 from litestar import Controller, get, post
@@ -82,31 +82,43 @@ class ConfigAnswer(msgspec.Struct, frozen=True, kw_only=True):
     available_sources: Sequence[str] = SOURCES
 
 
+class _From(TypedDict):
+    source: str
+    quote_token: str
+    age_seconds: float | None
+    problem: str | None
+
+
+def _sourced(settings: RateSettings, known: SourcePrices) -> _From:
+    return {
+        "source": settings.source,
+        "quote_token": settings.token,
+        "age_seconds": None if known.age_seconds is None else round(known.age_seconds, 3),
+        "problem": known.problem,
+    }
+
+
 def rate_on_the_wire(pair: str, settings: RateSettings, known: SourcePrices) -> RateAnswer:
     """Return the rate of one pair as clients read it. Raises `Invalid` for what is no pair."""
     rate = known.prices.rate(*split_pair(pair))
-    return RateAnswer(
-        source=settings.source,
-        quote_token=settings.token,
-        age_seconds=_rounded(known.age_seconds),
-        problem=known.problem,
-        trading_pair=pair,
-        rate=_number(rate),
-    )
+    return RateAnswer(**_sourced(settings, known), trading_pair=pair, rate=_number(rate))
 
 
 def _number(rate: Decimal | None) -> float | None:
     return None if rate is None else float(rate)
 
 
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
-
-
 async def _settings(request: Request, reads: Reads) -> tuple[RateSettings, Headers]:
     headers = await reads.settle(request, "rates")
     async with reads.connection() as connection:
         return await rates.settings(connection), headers
+
+
+async def _rate(request: Request, pair: str, reads: Reads, sources: RateSources, wait_seconds: float) -> Answer:
+    split_pair(pair)  # what is no pair is refused before anybody is asked
+    settings, headers = await _settings(request, reads)
+    known = await sources.prices(settings.source, wait_seconds=wait_seconds)
+    return Answer(200, encode(rate_on_the_wire(pair, settings, known)), headers)
 
 
 class RateReads(Controller):
@@ -143,10 +155,7 @@ class RateReads(Controller):
         settings, headers = await _settings(request, reads)
         known = await rate_sources.prices(settings.source, wait_seconds=SOON_SECONDS)
         answer = RatesAnswer(
-            source=settings.source,
-            quote_token=settings.token,
-            age_seconds=_rounded(known.age_seconds),
-            problem=known.problem,
+            **_sourced(settings, known),
             rates={pair: _number(known.prices.rate(*tokens)) for pair, tokens in pairs.items()},
         )
         return Answer(200, encode(answer), headers)
@@ -165,10 +174,7 @@ class RateReads(Controller):
         rate_sources: NamedDependency[RateSources],
     ) -> Answer:
         """Answer the rate of a pair, over as few known pairs as there must be."""
-        split_pair(trading_pair)
-        settings, headers = await _settings(request, reads)
-        known = await rate_sources.prices(settings.source, wait_seconds=SOON_SECONDS)
-        return Answer(200, encode(rate_on_the_wire(trading_pair, settings, known)), headers)
+        return await _rate(request, trading_pair, reads, rate_sources, SOON_SECONDS)
 
     @get(
         "/rate-async/{trading_pair:str}",
@@ -184,10 +190,7 @@ class RateReads(Controller):
         rate_sources: NamedDependency[RateSources],
     ) -> Answer:
         """Answer as `rate` does, after a longer wait for a source that has not answered yet."""
-        split_pair(trading_pair)
-        settings, headers = await _settings(request, reads)
-        known = await rate_sources.prices(settings.source, wait_seconds=PATIENT_SECONDS)
-        return Answer(200, encode(rate_on_the_wire(trading_pair, settings, known)), headers)
+        return await _rate(request, trading_pair, reads, rate_sources, PATIENT_SECONDS)
 
     @get("/prices", status_code=200, summary="Show all that the source says", responses=described(PricesAnswer, "It"))
     async def prices(
@@ -197,10 +200,7 @@ class RateReads(Controller):
         settings, headers = await _settings(request, reads)
         known = await rate_sources.prices(settings.source, wait_seconds=SOON_SECONDS)
         answer = PricesAnswer(
-            source=settings.source,
-            quote_token=settings.token,
-            age_seconds=_rounded(known.age_seconds),
-            problem=known.problem,
+            **_sourced(settings, known),
             prices_count=len(known.prices.by_pair),
             prices={pair: float(price) for pair, price in known.prices.by_pair.items()},
         )

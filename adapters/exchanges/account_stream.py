@@ -5,16 +5,18 @@ had time to be there again, and once more a little later, for what happened whil
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
 from adapters.exchanges.clients import Refused, WrongKeys
 from adapters.exchanges.venue_account import VenueAccount
+from adapters.pauses import pauses
 from domain.errors import DomainError, Unavailable
+from domain.reconciliation import Trigger
 
 logger = structlog.get_logger()
 
@@ -108,10 +110,7 @@ class AccountStream:
         """Ask instead of listening, for ever or so many times."""
         for _ in count() if times is None else range(times):
             await asyncio.sleep(POLL_SECONDS)
-            try:
-                await self._account.venue.sink(await self._account.look(""))
-            except DomainError as reason:
-                self._log.warning("venue_not_asked", why=reason.message)
+            await self._asked("venue_not_asked", self._look_once(""))
 
     async def _mend(self) -> None:
         """After each cut, ask for what was missed."""
@@ -133,13 +132,13 @@ class AccountStream:
 
     async def _look(self) -> None:
         for pause in _pauses():
-            try:
-                await self._account.venue.sink(await self._account.look("reconnect"))
-            except DomainError as reason:
-                self._log.warning("venue_not_asked", why=reason.message)
-                await asyncio.sleep(pause)
-            else:
+            if await self._asked("venue_not_asked", self._look_once("reconnect")):
                 return
+            await asyncio.sleep(pause)
+
+    async def _look_once(self, why: Trigger | Literal[""]) -> None:
+        """Ask for everything, and return when what was new in it is recorded."""
+        await self._account.venue.sink(await self._account.look(why))
 
     async def _complete(self) -> None:
         """Ask for the trades of orders of which the venue says that they traded more than was told."""
@@ -148,11 +147,7 @@ class AccountStream:
             await account.lacking.wait()
             for pause in _pauses():
                 await asyncio.sleep(TRADES_FOLLOW_SECONDS)
-                try:
-                    is_done = await account.complete()
-                except DomainError as reason:
-                    self._log.warning("trades_not_asked", why=reason.message)
-                    is_done = False
+                is_done = await self._asked("trades_not_asked", account.complete())
                 account.lacking.clear()  # what became lacking meanwhile is not done
                 if is_done:
                     break
@@ -179,18 +174,18 @@ class AccountStream:
             account.touched.clear()
             asked_at = loop.time()
             for pause in _pauses():
-                try:
-                    await account.refresh()
-                except DomainError as reason:
-                    self._log.warning("balances_not_asked", why=reason.message)
-                    await asyncio.sleep(pause)
-                else:
+                if await self._asked("balances_not_asked", account.refresh()):
                     break
+                await asyncio.sleep(pause)
+
+    async def _asked(self, failed: str, asking: Awaitable[bool | None]) -> bool:
+        """Whether a question was answered, and the answer is no `False`; that it was not is logged."""
+        try:
+            return await asking is not False
+        except DomainError as reason:
+            self._log.warning(failed, why=reason.message)
+            return False
 
 
 def _pauses() -> Iterator[float]:
-    """Yield seconds to wait, twice as long each time."""
-    pause = FIRST_PAUSE
-    while True:
-        yield pause
-        pause = min(pause * 2, LONGEST_PAUSE)
+    return pauses(FIRST_PAUSE, LONGEST_PAUSE)

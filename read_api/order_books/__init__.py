@@ -1,8 +1,8 @@
 """Order books as they stand, what trading against them would cost, and how their feeds are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from litestar import Controller, get, post
@@ -13,7 +13,7 @@ from adapters.http.answers import Answer
 from adapters.http.bodies import Amount, Body, Name, Pair, Text, encode
 from domain import order_books
 from domain.market_data import Shown
-from domain.order_books import Book, Level
+from domain.order_books import Book, Level, Offer
 from domain.values import Side
 from read_api.order_books.diagnostics import Diagnostics, on_the_wire
 from read_api.pages import described
@@ -112,27 +112,29 @@ def levels_on_the_wire(levels: Sequence[Level], depth: int) -> list[LevelItem]:
     return [LevelItem(price=float(price), amount=float(amount)) for price, amount in levels[:depth]]
 
 
-def offer_on_the_wire(
-    asked: Question,
-    shown: Shown[Book],
-    *,
-    query_volume: Decimal | None = None,
-    query_price: Decimal | None = None,
-    price: Decimal | None = None,
-    volume: Decimal | None = None,
-    quote_volume: Decimal | None = None,
-    average_price: Decimal | None = None,
-) -> OfferAnswer:
-    """Return the answer to a question as clients read it, with those results that it is about."""
+Asked = VolumeQuestion | QuoteVolumeQuestion | PriceQuestion
+Part = Literal["price", "volume", "quote_volume", "average_price"]
+
+
+def offer_on_the_wire(asked: Asked, shown: Shown[Book], found: Offer, parts: Collection[Part]) -> OfferAnswer:
+    """Return the answer to a question as clients read it, with those parts of what was found that it is about."""
+    price, volume, quote_volume, average_price = (
+        _number(getattr(found, part)) if part in parts else None for part in get_args(Part)
+    )
+    about = asked.price if isinstance(asked, PriceQuestion) else None
+    if isinstance(asked, VolumeQuestion):
+        amount: Decimal | None = asked.volume
+    else:
+        amount = asked.quote_volume if isinstance(asked, QuoteVolumeQuestion) else None
     return OfferAnswer(
         trading_pair=asked.trading_pair,
         is_buy=asked.is_buy,
-        query_volume=_number(query_volume),
-        query_price=_number(query_price),
-        result_price=_number(price),
-        result_volume=_number(volume),
-        result_quote_volume=_number(quote_volume),
-        average_price=_number(average_price),
+        query_volume=_number(amount),
+        query_price=_number(about),
+        result_price=price,
+        result_volume=volume,
+        result_quote_volume=quote_volume,
+        average_price=average_price,
         timestamp=shown.heard_at.timestamp(),
         age_seconds=round(shown.age_seconds, 3),
     )
@@ -140,6 +142,12 @@ def offer_on_the_wire(
 
 def _number(value: Decimal | None) -> float | None:
     return None if value is None else float(value)
+
+
+async def _answer(feeds: Feeds, asked: Asked, ask: Callable[[Book], Offer], *parts: Part) -> Answer:
+    """Ask a question of a book that is not stale."""
+    shown = await feeds.book(asked.connector_name, asked.trading_pair)
+    return Answer(200, encode(offer_on_the_wire(asked, shown, ask(shown.value), parts)))
 
 
 class OrderBooks(Controller):
@@ -169,10 +177,9 @@ class OrderBooks(Controller):
     )
     async def price_for_volume(self, data: JSONBody[VolumeQuestion], feeds: NamedDependency[Feeds]) -> Answer:
         """Answer the price of the last part of an amount of base."""
-        shown = await feeds.book(data.connector_name, data.trading_pair)
-        found = order_books.price_for_volume(shown.value, data.side, data.volume)
-        answer = offer_on_the_wire(data, shown, query_volume=data.volume, price=found.price, volume=found.volume)
-        return Answer(200, encode(answer))
+        return await _answer(
+            feeds, data, lambda book: order_books.price_for_volume(book, data.side, data.volume), "price", "volume"
+        )
 
     @post(
         "/order-book/volume-for-price",
@@ -182,10 +189,9 @@ class OrderBooks(Controller):
     )
     async def volume_for_price(self, data: JSONBody[PriceQuestion], feeds: NamedDependency[Feeds]) -> Answer:
         """Answer how much base is had at a price or a better one, and the last price that counts."""
-        shown = await feeds.book(data.connector_name, data.trading_pair)
-        found = order_books.volume_for_price(shown.value, data.side, data.price)
-        answer = offer_on_the_wire(data, shown, query_price=data.price, price=found.price, volume=found.volume)
-        return Answer(200, encode(answer))
+        return await _answer(
+            feeds, data, lambda book: order_books.volume_for_price(book, data.side, data.price), "price", "volume"
+        )
 
     @post(
         "/order-book/price-for-quote-volume",
@@ -197,17 +203,14 @@ class OrderBooks(Controller):
         self, data: JSONBody[QuoteVolumeQuestion], feeds: NamedDependency[Feeds]
     ) -> Answer:
         """Answer the price of the last part of an amount of quote, and the base that is had for it."""
-        shown = await feeds.book(data.connector_name, data.trading_pair)
-        found = order_books.price_for_quote_volume(shown.value, data.side, data.quote_volume)
-        answer = offer_on_the_wire(
+        return await _answer(
+            feeds,
             data,
-            shown,
-            query_volume=data.quote_volume,
-            price=found.price,
-            volume=found.volume,
-            quote_volume=found.quote_volume,
+            lambda book: order_books.price_for_quote_volume(book, data.side, data.quote_volume),
+            "price",
+            "volume",
+            "quote_volume",
         )
-        return Answer(200, encode(answer))
 
     @post(
         "/order-book/quote-volume-for-price",
@@ -217,17 +220,14 @@ class OrderBooks(Controller):
     )
     async def quote_volume_for_price(self, data: JSONBody[PriceQuestion], feeds: NamedDependency[Feeds]) -> Answer:
         """Answer how much quote is traded at a price or a better one, and the last price that counts."""
-        shown = await feeds.book(data.connector_name, data.trading_pair)
-        found = order_books.volume_for_price(shown.value, data.side, data.price)
-        answer = offer_on_the_wire(
+        return await _answer(
+            feeds,
             data,
-            shown,
-            query_price=data.price,
-            price=found.price,
-            volume=found.volume,
-            quote_volume=found.quote_volume,
+            lambda book: order_books.volume_for_price(book, data.side, data.price),
+            "price",
+            "volume",
+            "quote_volume",
         )
-        return Answer(200, encode(answer))
 
     @post(
         "/order-book/vwap-for-volume",
@@ -237,12 +237,13 @@ class OrderBooks(Controller):
     )
     async def vwap_for_volume(self, data: JSONBody[VolumeQuestion], feeds: NamedDependency[Feeds]) -> Answer:
         """Answer the average price of an amount of base, weighted by volume."""
-        shown = await feeds.book(data.connector_name, data.trading_pair)
-        found = order_books.average_price_for_volume(shown.value, data.side, data.volume)
-        answer = offer_on_the_wire(
-            data, shown, query_volume=data.volume, volume=found.volume, average_price=found.average_price
+        return await _answer(
+            feeds,
+            data,
+            lambda book: order_books.average_price_for_volume(book, data.side, data.volume),
+            "volume",
+            "average_price",
         )
-        return Answer(200, encode(answer))
 
     @get(
         "/order-book/diagnostics/{connector_name:str}",
