@@ -36,9 +36,9 @@ REQUEST: Mapping[str, object] = {
 
 
 @asynccontextmanager
-async def desk() -> AsyncIterator[World]:
+async def desk(through: Callable[[Any], Any] = lambda port: port) -> AsyncIterator[World]:
     """Run a world in which a bot can be deployed: an account with keys, strategies and their configurations."""
-    async with world() as w:
+    async with world(through=through) as w:
         await w.do(AddAccount(account=ACCOUNT))
         for connector, credentials in KEYS.items():
             await w.vault.store(ACCOUNT, connector, credentials)

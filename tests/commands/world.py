@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -270,8 +271,11 @@ class World(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def world(before: World | None = None) -> AsyncIterator[World]:
-    """Run a command side; one after another server's end has the log, the vault and the fleet that it left."""
+async def world(before: World | None = None, through: Callable[[Any], Any] = lambda port: port) -> AsyncIterator[World]:
+    """Run a command side; one after another server's end has the log, the vault and the fleet that it left.
+
+    `through` is put between it and its log and fleet.
+    """
     ids = itertools.count(1) if before is None else itertools.count(before.bus.ports.new_id().int)
     time = Time() if before is None else before.time
     log, vault = (CountingLog(), MemoryVault()) if before is None else (before.log, before.vault)
@@ -289,7 +293,7 @@ async def world(before: World | None = None) -> AsyncIterator[World]:
 
     async with asyncio.TaskGroup() as tasks:
         ports = Ports(
-            log=log,
+            log=through(log),
             vault=vault,
             lookup=ScanningLookup(log),
             venues=FakeVenues([spot, perpetual], vault),
@@ -300,7 +304,7 @@ async def world(before: World | None = None) -> AsyncIterator[World]:
             spawn=spawn,
             server="s1",
             yaml=HummingbotYaml(),
-            fleet=fleet.port(),
+            fleet=fleet.port(through),
             banned=frozenset({"SPAM"}),
         )
         bus = Bus(ports, HANDLERS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from commands.ports.bots import Fleet
 from tests.fakes.bot_files import FakeBotFiles
@@ -20,6 +21,11 @@ class MemoryFleet:
         self.line = ScriptedLine(clock)
         self.engine = MemoryEngine()
 
-    def port(self) -> Fleet:
-        """Return what a server is given of it."""
-        return Fleet(runtime=self.runtime, files=self.files, line=self.line, engine=self.engine)
+    def port(self, through: Callable[[Any], Any] = lambda port: port) -> Fleet:
+        """Return what a server is given of it, each port `through` what a test puts in between."""
+        return Fleet(
+            runtime=through(self.runtime),
+            files=through(self.files),
+            line=through(self.line),
+            engine=through(self.engine),
+        )
