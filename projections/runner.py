@@ -27,8 +27,8 @@ logger = structlog.get_logger()
 # (deadlock), resources, operator intervention, system error.
 _SERVER_TROUBLE = frozenset({"08", "40", "53", "57", "58"})
 _POLL_SECONDS = 0.005
-_GATHER_SECONDS = 0.02
-"""How long events gather after a batch while nobody waits for a view."""
+_RESTS, _LONGEST_REST_SECONDS = 2.0, 0.02
+"""How many times as long as a batch took events gather after it while nobody waits for a view, and the most of that."""
 _MUCH = 500
 """A batch of so many is no sign of a log that grows slowly but of views that are behind."""
 _NOT_BUILT = -1  # behind the empty log, whose position is 0
@@ -231,17 +231,19 @@ class Projector:
         known = await checkpoints(working, views)
         self._at = {view.name: known[view.name][1] for view in views}
         self._progress.moved(self._at)
+        clock = asyncio.get_running_loop().time
         async for batch in self._source.follow(min(self._at.values(), default=0)):
             async with self._applying:
+                began = clock()
                 await self._take(working, views, batch)
             if len(batch) < _MUCH:
-                await self._gather()
+                await self._rest(_RESTS * (clock() - began))
 
-    async def _gather(self) -> None:
+    async def _rest(self, seconds: float) -> None:
         # A batch costs the same few round trips whether it has one event or fifty, and they are paid by the process
-        # that sends orders. A quiet log is shown at once all the same: the pause comes after a batch, not before.
+        # that sends orders; the busier that is, the longer they take. What comes after a quiet time is shown at once.
         with suppress(TimeoutError):
-            async with asyncio.timeout(_GATHER_SECONDS):
+            async with asyncio.timeout(min(seconds, _LONGEST_REST_SECONDS)):
                 await self._progress.asked()
 
     async def _take(self, working: Connection, views: Sequence[View], batch: Sequence[Recorded]) -> None:

@@ -39,7 +39,8 @@ async def test_whoever_waits_for_a_position_is_woken_when_the_views_show_it(
 async def test_events_gather_for_as_long_as_nobody_waits_for_them(
     database_url: str, log: Log, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(runner, "_GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr(runner, "_RESTS", 1e9)
+    monkeypatch.setattr(runner, "_LONGEST_REST_SECONDS", 3600.0)
     batches: list[list[int]] = []
 
     async def note(changes: Changes, events: Sequence[Recorded]) -> None:
