@@ -19,8 +19,8 @@ from adapters.http.slashes import slashed
 from domain.analytics.figures import Market
 from domain.errors import Conflict, Invalid, NotFound
 from domain.values import ZERO
-from projections import archives
-from projections.archives import Archive
+from projections.archives import queries as archives
+from projections.archives.queries import Archive
 from projections.view import Connection
 from read_api.pages import described
 from read_api.settle import Headers, Reads

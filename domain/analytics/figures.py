@@ -92,12 +92,16 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run of trades comes to. `None` is "cannot be said": a quotient without a divisor, too few days."""
+    """What a run of trades comes to. `None` is "cannot be said": a quotient without a divisor, too few days.
+
+    `unrealized` is what the open positions have earned at the end, `unrealized_before` what they had at the beginning.
+    """
 
     trades: int
     volume: Decimal
     realized: Decimal
     unrealized: Decimal
+    unrealized_before: Decimal
     fees: Decimal
     fees_by_token: Mapping[str, Decimal]
     unpriced_fees: int  # trades whose fee has no known price in quote, and is not in `fees`
@@ -113,7 +117,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def net(self) -> Decimal:
         """All that was earned, after fees."""
-        return self.realized + self.unrealized - self.fees
+        return self.realized + self.unrealized - self.unrealized_before - self.fees
 
 
 class Tally:
@@ -171,33 +175,53 @@ def steps(fills: Iterable[Fill], method: Method = Method.AVERAGE) -> Iterator[St
     return map(Tally(method).take, fills)
 
 
-def figures(fills: Sequence[Fill], method: Method = Method.AVERAGE) -> Figures:
-    """Return the figures of a run of trades, which must be in their order."""
-    taken = list(steps(fills, method))
-    outcomes = [
-        outcome for step in taken if step.closed for outcome in [sum((close.pnl for close in step.closed), ZERO)]
-    ]
-    wins = [outcome for outcome in outcomes if outcome > 0]
-    losses = [outcome for outcome in outcomes if outcome < 0]
+def figures(fills: Sequence[Fill], method: Method = Method.AVERAGE, since: datetime | None = None) -> Figures:
+    """Return the figures of a run of trades, which must be in their order.
+
+    Those before `since` make the positions that the others go on from, and are in no figure.
+    """
+    tally = Tally(method)
+    before = ZERO
+    taken = []
+    for fill in fills:
+        step = tally.take(fill)
+        if since is not None and fill.at < since:
+            before = step.unrealized
+        else:
+            taken.append(step)
+    counted = [step.fill for step in taken]
+    realized = [sum((close.pnl for close in step.closed), ZERO) for step in taken if step.closed]
+    wins = [outcome for outcome in realized if outcome > 0]
+    losses = [outcome for outcome in realized if outcome < 0]
     decided = len(wins) + len(losses)
-    last = taken[-1] if taken else None
+    began = _began(taken, before)
     return Figures(
         trades=len(taken),
-        volume=last.volume if last else ZERO,
-        realized=last.realized if last else ZERO,
-        unrealized=last.unrealized if last else ZERO,
-        fees=last.fees if last else ZERO,
-        fees_by_token=fees_by_token(fills),
-        unpriced_fees=sum(fill.fee is None for fill in fills),
-        closes=len(outcomes),
+        volume=sum((fill.notional for fill in counted), ZERO),
+        realized=sum(realized, ZERO),
+        unrealized=taken[-1].unrealized if taken else before,
+        unrealized_before=before,
+        fees=sum((fill.fee or ZERO for fill in counted), ZERO),
+        fees_by_token=fees_by_token(counted),
+        unpriced_fees=sum(fill.fee is None for fill in counted),
+        closes=len(realized),
         wins=len(wins),
         win_rate=Decimal(len(wins)) / decided if decided else None,
         profit_factor=sum(wins, ZERO) / -sum(losses, ZERO) if losses else None,
-        maximum_drawdown=maximum_drawdown(step.net for step in taken),
-        sharpe=sharpe(daily(taken)),
-        mean_holding_seconds=mean_holding_seconds(fills),
+        maximum_drawdown=maximum_drawdown(step.net - began for step in taken),
+        sharpe=sharpe(daily(taken, began)),
+        mean_holding_seconds=mean_holding_seconds(fills, since),
         exposure=exposure(taken),
     )
+
+
+def _began(taken: Sequence[Step], unrealized: Decimal) -> Decimal:
+    """Return what had been earned before the first of these steps."""
+    if not taken:
+        return ZERO
+    first = taken[0]
+    realized = first.realized - sum((close.pnl for close in first.closed), ZERO)
+    return realized + unrealized - (first.fees - (first.fill.fee or ZERO))
 
 
 def fees_by_token(fills: Iterable[Fill]) -> dict[str, Decimal]:
@@ -218,12 +242,15 @@ def maximum_drawdown(equity: Iterable[Decimal]) -> Decimal:
     return deepest
 
 
-def daily(taken: Sequence[Step]) -> dict[date, Decimal]:
-    """Return day (UTC) → what was earned on it after fees, each day from the first trade's to the last one's."""
+def daily(taken: Sequence[Step], began: Decimal = ZERO) -> dict[date, Decimal]:
+    """Return day (UTC) → what was earned on it after fees, each day from the first trade's to the last one's.
+
+    `began` is what had been earned before.
+    """
     if not taken:
         return {}
     ends: dict[date, Decimal] = {step.fill.at.date(): step.net for step in taken}
-    day, last, before, earned = taken[0].fill.at.date(), taken[-1].fill.at.date(), ZERO, {}
+    day, last, before, earned = taken[0].fill.at.date(), taken[-1].fill.at.date(), began, {}
     while day <= last:
         end = ends.get(day, before)
         earned[day] = end - before
@@ -244,11 +271,14 @@ def sharpe(earned: Mapping[date, Decimal]) -> Decimal | None:
     return mean / variance.sqrt() * _ROOT_OF_YEAR if variance else None
 
 
-def mean_holding_seconds(fills: Iterable[Fill]) -> Decimal | None:
-    """Return how long what was closed had been held, FIFO, weighted by notional at entry; None if nothing was."""
+def mean_holding_seconds(fills: Iterable[Fill], since: datetime | None = None) -> Decimal | None:
+    """Return how long what was closed had been held, FIFO, weighted by notional at entry; None if nothing was.
+
+    What was closed before `since` does not count.
+    """
     weighted = weight = ZERO
     for step in steps(fills, Method.FIFO):
-        for close in step.closed:
+        for close in step.closed if since is None or step.fill.at >= since else ():
             held = close.closed_at - close.opened_at
             seconds = Decimal(held // timedelta(microseconds=1)).scaleb(-6)
             weighted += seconds * close.cost

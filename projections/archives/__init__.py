@@ -4,7 +4,7 @@ Items stand in the tables as they go over the wire. The trades of an archive are
 a step beside it that says how things stood after it, and the sums that the next batch goes on from stand in `archives`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -21,13 +21,13 @@ from domain.archives import (
     ArchiveStatusesRead,
     ArchiveTradesRead,
     ArchiveUnreadable,
-    Table,
+    Executor,
     Trade,
 )
 from domain.events import Recorded
 from domain.values import ZERO, Side
 from projections.archives import items
-from projections.view import Changes, Connection, View, text
+from projections.view import Changes, View, text
 
 _TABLES = """
     create table archives (
@@ -55,6 +55,30 @@ _TABLES = """
         primary key (path, kind, number)
     );
 
+    create table archive_fills (
+        path         text        not null,
+        number       integer     not null,
+        bot          text        not null,
+        connector    text        not null,
+        trading_pair text        not null,
+        order_id     text        not null,
+        trade_id     text        not null,
+        side         text        not null,
+        amount       numeric     not null,
+        price        numeric     not null,
+        fee          numeric,
+        fees         text        not null,
+        filled_at    timestamptz not null,
+        primary key (path, number)
+    );
+
+    create table archive_controllers (
+        path       text not null,
+        order_id   text not null,
+        controller text not null,
+        primary key (path, order_id)
+    );
+
     create table archive_steps (
         path    text    not null,
         number  integer not null,
@@ -62,7 +86,10 @@ _TABLES = """
         primary key (path, number)
     );
 """
-_INDEXES = "create index archive_items_by_status on archive_items (path, kind, status, number) where status is not null"
+_INDEXES = """
+    create index archive_items_by_status on archive_items (path, kind, status, number) where status is not null;
+    create index archive_fills_by_time on archive_fills (filled_at);
+"""
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -89,6 +116,28 @@ class _Item(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     status: str | None
     wire: str
+
+
+class _Fill(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    number: int
+    bot: str
+    connector: str
+    trading_pair: str
+    order_id: str
+    trade_id: str
+    side: str
+    amount: Decimal
+    price: Decimal
+    fee: Decimal | None
+    fees: str
+    filled_at: datetime
+
+
+class _Controller(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    order_id: str
+    controller: str
 
 
 class _Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +170,7 @@ async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
                 await _put(changes, path, "orders", first, [(items.order(order), order.status) for order in orders])
             case ArchiveExecutorsRead(path=path, first=first, executors=executors):
                 await _put(changes, path, "executors", first, [(items.executor(one), None) for one in executors])
+                await _controllers(changes, path, executors)
             case ArchiveRestRead(path=path, controllers=controllers, positions=positions):
                 await _put(changes, path, "controllers", 0, [(items.controller(one), None) for one in controllers])
                 await _put(changes, path, "positions", 0, [(items.position(one), None) for one in positions])
@@ -167,6 +217,8 @@ async def _rows(changes: Changes, paths: set[str]) -> dict[str, Row]:
 async def _forget(changes: Changes, path: str) -> None:
     await changes.write("archive_items", "delete from archive_items where path = %s", [path])
     await changes.write("archive_steps", "delete from archive_steps where path = %s", [path])
+    await changes.write("archive_fills", "delete from archive_fills where path = %s", [path])
+    await changes.write("archive_controllers", "delete from archive_controllers where path = %s", [path])
 
 
 def _found(event: ArchiveFound, position: int) -> Row:
@@ -222,19 +274,52 @@ async def _put(
     )
 
 
+async def _controllers(changes: Changes, path: str, executors: Sequence[Executor]) -> None:
+    """Note whose orders were whose: executors name theirs in what they tell about themselves."""
+    whose = {
+        order_id: one.controller
+        for one in executors
+        if one.controller is not None
+        for order_id in items.orders_of(one.custom_info)
+    }
+    await changes.put(
+        "archive_controllers",
+        [_Controller(path=path, order_id=text(order), controller=text(name)) for order, name in whose.items()],
+        "on conflict do nothing",
+    )
+
+
 async def _trades(changes: Changes, row: Row, first: int, trades: Sequence[Trade]) -> None:
     tally = Tally(markets=msgspec.json.decode(row.markets, type=dict[str, Market]))
     paid = msgspec.json.decode(row.cum_fees, type=dict[str, Decimal])
-    wires, steps = [], []
+    wires, steps, fills = [], [], []
     for number, trade in enumerate(trades):
         paid[trade.trading_pair] = paid.get(trade.trading_pair, ZERO) + (trade.fee or ZERO)
         wires.append((items.trade(trade, paid[trade.trading_pair]), None))
         step = tally.take(fill_of(trade))
         steps.append(_Step(path=row.path, number=first + number, wire=_json(items.step(step))))
+        fills.append(
+            _Fill(
+                path=row.path,
+                number=first + number,
+                bot=row.bot,
+                connector=text(trade.connector),
+                trading_pair=text(trade.trading_pair),
+                order_id=text(trade.order_id),
+                trade_id=text(trade.trade_id),
+                side=trade.side,
+                amount=trade.amount,
+                price=trade.price,
+                fee=trade.fee,
+                fees=_json(trade.fees),
+                filled_at=trade.at,
+            )
+        )
     row.markets = _json(tally.markets)
     row.cum_fees = _json(paid)
     await _put(changes, row.path, "trades", first, wires)
     await changes.add("archive_steps", steps)
+    await changes.add("archive_fills", fills)
 
 
 def fill_of(trade: Trade) -> Fill:
@@ -253,89 +338,3 @@ def fill_of(trade: Trade) -> Fill:
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode().replace("\\u0000", "\\ufffd")
-
-
-class Archive(msgspec.Struct, frozen=True, kw_only=True):
-    """A database in the log. `state` is importing, imported or unreadable; `rows` table → how many there are.
-
-    `markets` are connector and pair → how things stand after its last trade.
-    """
-
-    path: str
-    bot: str
-    state: str
-    reason: str | None
-    rows: Mapping[Table, int]
-    missing: Mapping[Table, str]
-    markets: Mapping[tuple[str, str], Market]
-    position: int
-
-
-async def paths(connection: Connection) -> list[str]:
-    """Return the path of every database that is not deleted, in order."""
-    found = await connection.execute("select path from archives order by path")
-    return [path for (path,) in await found.fetchall()]
-
-
-async def archive(connection: Connection, path: str) -> Archive | None:
-    """Return a database, None where the log has none of that path."""
-    found = await connection.execute(
-        "select bot, state, reason, rows, missing, markets, position from archives where path = %s", [path]
-    )
-    row = await found.fetchone()
-    if row is None:
-        return None
-    bot, state, reason, counts, missing, markets, position = row
-    named = msgspec.json.decode(markets, type=dict[str, Market])
-    return Archive(
-        path=path,
-        bot=bot,
-        state=state,
-        reason=reason,
-        rows=msgspec.json.decode(counts, type=dict[Table, int]),
-        missing=msgspec.json.decode(missing, type=dict[Table, str]),
-        markets={items.market(name): market for name, market in named.items()},
-        position=position,
-    )
-
-
-async def listed(
-    connection: Connection,
-    path: str,
-    kind: str,
-    *,
-    limit: int | None = None,
-    offset: int = 0,
-    status: str | None = None,
-) -> tuple[list[str], int]:
-    """Return items as JSON texts in the order in which the bot wrote them, and how many there are in all."""
-    only = " and status = %s" if status is not None else ""
-    chosen = [path, kind, *([status] if status is not None else [])]
-    found = await connection.execute(
-        f"select wire from archive_items where path = %s and kind = %s{only} order by number limit %s offset %s",  # noqa: S608
-        [*chosen, limit, offset],
-    )
-    wires = [wire for (wire,) in await found.fetchall()]
-    counted = await connection.execute(
-        f"select count(*) from archive_items where path = %s and kind = %s{only}",  # noqa: S608
-        chosen,
-    )
-    row = await counted.fetchone()
-    return wires, 0 if row is None else row[0]
-
-
-async def steps(connection: Connection, path: str) -> list[str]:
-    """Return how things stood after each trade, as JSON texts in the order of the trades."""
-    found = await connection.execute("select wire from archive_steps where path = %s order by number", [path])
-    return [wire for (wire,) in await found.fetchall()]
-
-
-async def markets_of(connection: Connection, path: str) -> tuple[list[str], list[str]]:
-    """Return trading pairs and connectors of an archive's orders and trades, each once, in order of appearance."""
-    found = await connection.execute(
-        "select wire::json ->> 'trading_pair' as pair, wire::json ->> 'connector_name' as connector, min(number)"
-        " from archive_items where path = %s and kind in ('trades', 'orders') group by 1, 2 order by 3, 1, 2",
-        [path],
-    )
-    rows = await found.fetchall()
-    return list(dict.fromkeys(pair for pair, _, _ in rows)), list(dict.fromkeys(name for _, name, _ in rows))

@@ -1,7 +1,10 @@
 """Items of archives as they go over the wire (hummingbot-api `utils/hummingbot_database_reader.py`@ee7ce5c)."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+
+import msgspec
 
 from domain.analytics.figures import SEPARATOR, Step
 from domain.archives import Controller, Executor, Order, Position, Trade
@@ -30,6 +33,20 @@ def seconds(at: datetime) -> float:
 def number(value: Decimal | None) -> float | None:
     """Return a number as JSON has it."""
     return None if value is None else float(value)
+
+
+class _Orders(msgspec.Struct, frozen=True):
+    order_ids: list[str | None] | None = None
+    order_id: str | None = None
+
+
+def orders_of(custom_info: str) -> Sequence[str]:
+    """Return the orders that an executor names as its own; none where its text is of another form."""
+    try:
+        named = msgspec.json.decode(custom_info, type=_Orders)
+    except msgspec.DecodeError:  # a bare NaN, or what a later Hummingbot writes: the controller is not known then
+        return ()
+    return [order for order in (*(named.order_ids or ()), named.order_id) if order]
 
 
 def trade(told: Trade, cum_fees: Decimal) -> Wire:

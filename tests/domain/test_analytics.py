@@ -195,6 +195,22 @@ def test_figures_by_hand():
     assert found.sharpe is None  # all on one day
 
 
+@given(rows, st.integers(0, 30))
+def test_what_two_parts_of_a_time_have_earned_is_what_the_whole_has(given_rows, at):
+    taken = fills(*((s, str(a), str(p)) for s, a, p in given_rows), fee="0.1")
+    middle = T0 + timedelta(hours=at)
+    whole = figures(taken)
+    first, second = figures([fill for fill in taken if fill.at < middle]), figures(taken, since=middle)
+    for name in ("trades", "volume", "realized", "fees", "net", "closes", "wins"):
+        assert round(getattr(first, name) + getattr(second, name) - getattr(whole, name), 40) == 0, name
+    assert second.unrealized == whole.unrealized
+    assert second.unrealized_before == first.unrealized
+    assert (
+        second.maximum_drawdown <= whole.maximum_drawdown
+        or round(second.maximum_drawdown - whole.maximum_drawdown, 40) == 0
+    )
+
+
 def test_a_fee_without_a_price_is_counted_and_not_added():
     priced, unpriced = fills((BUY, "1", "100"), (SELL, "1", "110"), fee="1")
     unpriced = Fill(**{name: getattr(unpriced, name) for name in unpriced.__struct_fields__} | {"fee": None})

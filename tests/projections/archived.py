@@ -78,7 +78,7 @@ EXECUTOR = Executor(
     is_active=False,
     is_trading=False,
     config='{"stop_loss": NaN}',
-    custom_info="{}",
+    custom_info='{"order_ids": ["x-1", null]}',
 )
 POSITION = Position(
     position_id="p1",

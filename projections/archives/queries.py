@@ -1,0 +1,96 @@
+"""What can be asked about archives."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from domain.analytics.figures import Market
+from domain.archives import Table
+from projections.archives import items
+from projections.view import Connection
+
+
+class Archive(msgspec.Struct, frozen=True, kw_only=True):
+    """A database in the log. `state` is importing, imported or unreadable; `rows` table → how many there are.
+
+    `markets` are connector and pair → how things stand after its last trade.
+    """
+
+    path: str
+    bot: str
+    state: str
+    reason: str | None
+    rows: Mapping[Table, int]
+    missing: Mapping[Table, str]
+    markets: Mapping[tuple[str, str], Market]
+    position: int
+
+
+async def paths(connection: Connection) -> list[str]:
+    """Return the path of every database that is not deleted, in order."""
+    found = await connection.execute("select path from archives order by path")
+    return [path for (path,) in await found.fetchall()]
+
+
+async def archive(connection: Connection, path: str) -> Archive | None:
+    """Return a database, None where the log has none of that path."""
+    found = await connection.execute(
+        "select bot, state, reason, rows, missing, markets, position from archives where path = %s", [path]
+    )
+    row = await found.fetchone()
+    if row is None:
+        return None
+    bot, state, reason, counts, missing, markets, position = row
+    named = msgspec.json.decode(markets, type=dict[str, Market])
+    return Archive(
+        path=path,
+        bot=bot,
+        state=state,
+        reason=reason,
+        rows=msgspec.json.decode(counts, type=dict[Table, int]),
+        missing=msgspec.json.decode(missing, type=dict[Table, str]),
+        markets={items.market(name): market for name, market in named.items()},
+        position=position,
+    )
+
+
+async def listed(
+    connection: Connection,
+    path: str,
+    kind: str,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+    status: str | None = None,
+) -> tuple[list[str], int]:
+    """Return items as JSON texts in the order in which the bot wrote them, and how many there are in all."""
+    only = " and status = %s" if status is not None else ""
+    chosen = [path, kind, *([status] if status is not None else [])]
+    found = await connection.execute(
+        f"select wire from archive_items where path = %s and kind = %s{only} order by number limit %s offset %s",  # noqa: S608
+        [*chosen, limit, offset],
+    )
+    wires = [wire for (wire,) in await found.fetchall()]
+    counted = await connection.execute(
+        f"select count(*) from archive_items where path = %s and kind = %s{only}",  # noqa: S608
+        chosen,
+    )
+    row = await counted.fetchone()
+    return wires, 0 if row is None else row[0]
+
+
+async def steps(connection: Connection, path: str) -> list[str]:
+    """Return how things stood after each trade, as JSON texts in the order of the trades."""
+    found = await connection.execute("select wire from archive_steps where path = %s order by number", [path])
+    return [wire for (wire,) in await found.fetchall()]
+
+
+async def markets_of(connection: Connection, path: str) -> tuple[list[str], list[str]]:
+    """Return trading pairs and connectors of an archive's orders and trades, each once, in order of appearance."""
+    found = await connection.execute(
+        "select wire::json ->> 'trading_pair' as pair, wire::json ->> 'connector_name' as connector, min(number)"
+        " from archive_items where path = %s and kind in ('trades', 'orders') group by 1, 2 order by 3, 1, 2",
+        [path],
+    )
+    rows = await found.fetchall()
+    return list(dict.fromkeys(pair for pair, _, _ in rows)), list(dict.fromkeys(name for _, name, _ in rows))
