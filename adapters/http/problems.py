@@ -5,8 +5,10 @@ those of pydantic, whose shape the contract is: `{"type", "loc", "msg", "input"}
 """
 
 import enum
+import math
+import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -31,8 +33,13 @@ _CONVERTED: dict[type[inspect.Type], tuple[object, str, str]] = {
         "Input should be a valid datetime with a time zone",
     ),
     inspect.UUIDType: (UUID, "uuid_parsing", "Input should be a valid UUID"),
-    inspect.FloatType: (float, "float_parsing", "Input should be a valid number"),
 }
+_BOUNDS: tuple[tuple[str, Callable[[float, float], bool], str], ...] = (
+    ("gt", operator.le, "greater_than"),
+    ("ge", operator.lt, "greater_than_equal"),
+    ("lt", operator.ge, "less_than"),
+    ("le", operator.gt, "less_than_equal"),
+)
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -184,6 +191,23 @@ def _in_integer(info: inspect.IntType, value: object, at: Location) -> Iterator[
         yield _problem("int_parsing_size", at, msg, value)
 
 
+def _in_number(info: inspect.FloatType, value: object, at: Location) -> Iterator[Problem]:
+    try:
+        number = msgspec.convert(value, float, strict=False)
+    except msgspec.ValidationError:
+        yield _problem("float_parsing", at, "Input should be a valid number", value)
+        return
+    if not math.isfinite(number):
+        yield _problem("finite_number", at, "Input should be a finite number", value)
+        return
+    for name, breaks, kind in _BOUNDS:
+        bound = getattr(info, name)
+        if bound is not None and breaks(number, bound):
+            words = kind.replace("_", " ").removesuffix(" equal")
+            msg = f"Input should be {words}{' or equal to' if kind.endswith('equal') else ''} {bound:g}"
+            yield _problem(kind, at, msg, value, {name: bound})
+
+
 def _in_boolean(value: object, at: Location) -> Iterator[Problem]:
     try:
         msgspec.convert(value, bool, strict=False)
@@ -234,6 +258,9 @@ def broken_bound(number: Decimal) -> tuple[str, str, dict[str, object]] | None:
 
 
 def _in_converted(info: inspect.Type, value: object, at: Location) -> Iterator[Problem]:
+    if isinstance(info, inspect.FloatType):
+        yield from _in_number(info, value, at)
+        return
     target, kind, msg = _CONVERTED[type(info)]
     try:
         msgspec.convert(value, target, strict=False)
