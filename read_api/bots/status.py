@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from litestar import Controller, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, FromQuery
 
 from adapters.http.answers import Answer
 from adapters.http.bodies import Text, encode
@@ -169,14 +169,14 @@ class BotReads(Controller):
         days: FromQuery[Days] = 0,
         verbose: FromQuery[bool] = False,
         precision: FromQuery[Precision | None] = None,
-        patience: Annotated[Seconds, QueryParameter(name="timeout")] = 30.0,
+        timeout: FromQuery[Seconds] = 30.0,  # noqa: ASYNC109 - a query parameter
     ) -> Answer:
         """Answer what a bot answers when it is asked for its trades."""
         headers = await reads.settle(request, "bots")
         async with reads.connection() as connection:
             found = await roster.one(connection, bot_name)
         asked = {"days": days, "verbose": verbose, "precision": precision, "async_backend": False}
-        said = await _asked(bot_line, found, asked, patience)
+        said = await _asked(bot_line, found, asked, timeout)
         return Answer(200, encode(HistoryAnswer(response=said)), headers)
 
 
