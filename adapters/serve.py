@@ -5,14 +5,16 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 
 import structlog
 
 from adapters import database
 from adapters.banner import banner
 from adapters.bootstrap import server
+from adapters.bootstrap.bots import Address
 from adapters.garbage import collect_rarely
+from adapters.http.protocol import App
 from adapters.private_broker import Broker, private_broker
 from adapters.settings import Settings, WrongSetting, refuse_open_door
 from adapters.uvicorn import web
@@ -36,7 +38,7 @@ async def serve(settings: Settings, host: str, port: int) -> int:
         async with AsyncExitStack() as stack:
             url, _ = await stack.enter_async_context(database.opened(settings))
             broker = await stack.enter_async_context(_broker(settings))
-            app = await stack.enter_async_context(server(settings, url, name=socket.gethostname(), stopping=stop))
+            app = await stack.enter_async_context(_served(settings, url, broker, stop))
             await stack.enter_async_context(web(app, listener))
             stack.callback(stop.set)  # answers without an end are over before the web server waits for them
             sys.stdout.write(banner(settings, host=host, port=listener.getsockname()[1], broker=broker) + "\n")
@@ -45,6 +47,13 @@ async def serve(settings: Settings, host: str, port: int) -> int:
             logger.info("stopping")
     logger.info("stopped")
     return 0
+
+
+def _served(
+    settings: Settings, url: str, broker: Broker | None, stop: asyncio.Event
+) -> AbstractAsyncContextManager[App]:
+    address = None if broker is None else Address(host=broker.host, port=broker.port)
+    return server(settings, url, name=socket.gethostname(), broker=address, stopping=stop)
 
 
 @contextmanager

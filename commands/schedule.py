@@ -13,6 +13,7 @@ from commands.bots.watch import BotWatch
 from commands.bus import Bus, origin_of_process
 from commands.portfolio import ObserveBalances
 from commands.processes.accounts import reconnect
+from commands.processes.archives import ArchiveWatch
 from commands.processes.bots import BotKeeper
 from commands.processes.orders import OrderWatch
 from commands.reconciliation import Reconcile
@@ -41,6 +42,7 @@ def jobs(
     observe_every: timedelta,
     reconcile_every: timedelta,
     keeper: BotKeeper | None = None,
+    archives: ArchiveWatch | None = None,
 ) -> Sequence[Job]:
     """Return all jobs of the work part; those about bots where it runs any."""
     fleet = bus.ports.fleet
@@ -49,6 +51,8 @@ def jobs(
         of_bots.append(Job(name="watch_bots", every=timedelta(seconds=2), run=BotWatch(bus, fleet).look))
     if keeper is not None:
         of_bots.append(Job(name="look_at_bots", every=timedelta(seconds=5), run=keeper.look))
+    if archives is not None:
+        of_bots.append(Job(name="import_archives", every=timedelta(seconds=5), run=archives.look))
     return (
         Job(name="observe_balances", every=observe_every, run=lambda: observe_all(bus), aligned=True),
         Job(name="reconcile", every=reconcile_every, run=lambda: reconcile_all(bus, within=reconcile_every)),

@@ -13,8 +13,9 @@ from uuid import uuid4
 
 import structlog
 
+from adapters.archives.files import ArchiveFiles
 from adapters.asgi import build
-from adapters.bootstrap.bots import NoBots
+from adapters.bootstrap.bots import Address, Bots, bots, owner_of
 from adapters.bootstrap.clock import now
 from adapters.bootstrap.markets import factories, market_source, paper_feed, rate_source
 from adapters.candles.table import candle_history
@@ -38,6 +39,7 @@ from adapters.vault import Vault
 from adapters.yaml import HummingbotYaml
 from commands import schedule
 from commands.accounts import first_start
+from commands.bots.updates import BotIntake
 from commands.bus import Bus
 from commands.handlers import HANDLERS
 from commands.intake import Intake
@@ -45,6 +47,8 @@ from commands.orders import word
 from commands.ports import Ports
 from commands.processes import runner
 from commands.processes.accounts import ACCOUNTS, connect_all, connect_rest
+from commands.processes.archives import ArchiveWatch
+from commands.processes.bots import BotKeeper
 from commands.processes.orders import OrderWatch
 from domain.errors import DomainError, Unavailable
 from projections.pool import Pool
@@ -52,8 +56,9 @@ from projections.runner import Progress, Projector
 from projections.views import VIEWS
 from read_api.archives import Kept
 from read_api.audit.feed import Following
+from read_api.bots.roster import Roster
 from read_api.controllers import CONTROLLERS
-from read_api.executors import NoExecutors
+from read_api.executors import WatchedBots
 from read_api.settle import Reads
 from read_api.sockets import socket_topics
 from read_api.sockets.conversation import Terms
@@ -109,13 +114,19 @@ async def _reported(work: Coroutine[object, object, None]) -> None:
 
 @asynccontextmanager
 async def server(
-    settings: Settings, database_url: str, *, name: str, stopping: asyncio.Event | None = None
+    settings: Settings,
+    database_url: str,
+    *,
+    name: str,
+    broker: Address | None = None,
+    stopping: asyncio.Event | None = None,
 ) -> AsyncIterator[App]:
     """Run all parts but the listening socket on a database, and give the application to be served.
 
-    It answers at once, with 503 until all is ready. `name` tells this server from others on the same database; answers
-    without an end are ended by `stopping`. Raises `WrongPassword`, `Unavailable`, `Invalid` for a recorded market that
-    cannot be used, and what any part fails with, after stopping the others.
+    It answers at once, with 503 until all is ready. `name` tells this server from others on the same database; `broker`
+    is where the broker listens, if not where the settings say; answers without an end are ended by `stopping`. Raises
+    `WrongPassword`, `Unavailable`, `Invalid` for a recorded market that cannot be used, and what any part fails with,
+    after stopping the others.
     """
     intake = Intake(uuid4)
     feed = paper_feed(settings)
@@ -161,6 +172,15 @@ async def server(
             clients=clients,
             clock=now,
         )
+        fleet = bots(
+            settings,
+            broker=broker or Address(host=settings.broker_host or "localhost", port=settings.broker_port),
+            owner=owner_of(vault.signing_key.public_key()),
+            new_id=uuid4,
+            fields_of=venues.config_map,
+        )
+        archived = ArchiveFiles(settings.bots_path, now)
+        roster = Roster(now, heartbeat_seconds=float(settings.bot_heartbeat_timeout))
         ports = Ports(
             log=log,
             vault=vault,
@@ -174,12 +194,19 @@ async def server(
             server=name,
             yaml=HummingbotYaml(),
             banned=settings.banned_tokens,
+            fleet=fleet.fleet,
+            archives=archived,
         )
         bus = Bus(ports, HANDLERS)
         loops.append(tasks.create_task(intake.run(bus), name="intake"))
+        loops.append(tasks.create_task(fleet.heard.run(bus), name="bots' intake"))
         ready = Readiness(log, progress)
         turn = Turn(database_url)
-        loops.append(tasks.create_task(_work(settings, bus, intake, ready, turn=turn, log=log), name="work"))
+        loops.append(
+            tasks.create_task(
+                _work(settings, bus, intake, ready, turn=turn, log=log, fleet=fleet, archived=archived), name="work"
+            )
+        )
         try:
             yield _application(
                 settings,
@@ -191,10 +218,13 @@ async def server(
                     "rate_sources": rate_sources,
                     "feeds": feeds,
                     "candles": candles,
-                    "bot_files": NoBots(),
+                    "bot_files": fleet.files,
+                    "bot_line": fleet.line,
+                    "containers": fleet.containers,
+                    "roster": roster,
                     "yaml": ports.yaml,
                     "long_answers": Kept(),
-                    "sockets": socket_topics(feeds, candles, NoExecutors(), terms(settings)),
+                    "sockets": socket_topics(feeds, candles, WatchedBots(pool, roster), terms(settings)),
                     "following": Following(tail=log, stopping=stopping or asyncio.Event()),
                 },
             )
@@ -203,6 +233,7 @@ async def server(
             # What was begun is finished: sends have their answers, and what venues told is recorded.
             await sending.ended()
             await _drained(intake)
+            await _drained(fleet.heard)
             # Before the feeds end, so that none of them says goodbye to a venue that is left as a whole.
             await clients.close()
             for loop in loops:
@@ -210,7 +241,15 @@ async def server(
 
 
 async def _work(
-    settings: Settings, bus: Bus, intake: Intake, ready: Readiness, *, turn: Turn, log: PostgresLog
+    settings: Settings,
+    bus: Bus,
+    intake: Intake,
+    ready: Readiness,
+    *,
+    turn: Turn,
+    log: PostgresLog,
+    fleet: Bots,
+    archived: ArchiveFiles,
 ) -> None:
     """Bring accounts and orders to where the log says they are, say ready, then keep them there.
 
@@ -222,15 +261,20 @@ async def _work(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(turn.keep(), name="turn")
         await _begin(bus, intake, watch, ready)
+        keeper = BotKeeper(bus.ports)
         jobs = schedule.jobs(
             bus,
             watch,
+            keeper=keeper,
+            archives=ArchiveWatch(bus, archived),
             observe_every=timedelta(minutes=settings.account_update_interval),
             reconcile_every=timedelta(minutes=settings.reconcile_interval),
         )
         ready.started = True
         logger.info("ready")
         tasks.create_task(connect_rest(bus), name="connect real venues")
+        tasks.create_task(fleet.line.run(), name="line to bots")
+        tasks.create_task(keeper.run(), name="bots")
         async with scheduled(jobs):
             await runner.run(ACCOUNTS, bus.ports)
 
@@ -267,8 +311,8 @@ async def _caught_up(log: PostgresLog, intake: Intake, progress: Progress) -> No
         raise Unavailable(f"The views are {lag} events behind the log")
 
 
-async def _drained(intake: Intake) -> None:
-    """Give what venues told a while to be recorded; what the log cannot take now, the venue tells again."""
+async def _drained(intake: Intake | BotIntake) -> None:
+    """Give what was told a while to be recorded; what the log cannot take now, venues tell again, and bots do not."""
     try:
         async with asyncio.timeout(_CATCH_UP_SECONDS):
             await intake.drain()

@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker_performance_dump_interval: int  # Minutes.
 
     bot_runtime: str
-    bot_command: Path | None  # What runs a bot as a process: Hummingbot's `bin/hummingbot_quickstart.py`.
+    bot_command: tuple[str, ...]  # What runs a bot as a process, word by word: Hummingbot's quickstart.
     bot_broker_host: str | None  # Where bots find the broker; None: where we find it.
     bot_broker_port: int | None
     bot_swarm_constraints: tuple[str, ...]  # As `node.labels.bots == true`.
@@ -84,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     aws_api_key: str | None
     aws_secret_key: str | None
     aws_s3_default_bucket_name: str | None
+    aws_region: str | None
+    aws_endpoint_url: str | None  # Of an S3 that is not Amazon's.
     logfire_token: str | None
     logfire_environment: str
 
@@ -130,7 +132,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             broker_password=given.text("BROKER_PASSWORD"),
             broker_performance_dump_interval=given.whole("BROKER_PERFORMANCE_DUMP_INTERVAL", 5, 1, 1440),
             bot_runtime=given.one_of("BOT_RUNTIME", RUNTIMES, "docker"),
-            bot_command=given.path("BOT_COMMAND", Path()) if given.text("BOT_COMMAND") else None,
+            bot_command=checks.command(given),
             bot_broker_host=given.text("BOT_BROKER_HOST"),
             bot_broker_port=given.whole("BOT_BROKER_PORT", 0, 0, 65535) or None,
             bot_swarm_constraints=given.words("BOT_SWARM_CONSTRAINTS", ()),
@@ -153,6 +155,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             aws_api_key=given.text("AWS_API_KEY"),
             aws_secret_key=given.text("AWS_SECRET_KEY"),
             aws_s3_default_bucket_name=given.text("AWS_S3_DEFAULT_BUCKET_NAME"),
+            aws_region=given.text("AWS_REGION"),
+            aws_endpoint_url=given.text("AWS_ENDPOINT_URL"),
             logfire_token=given.text("LOGFIRE_TOKEN"),
             logfire_environment=given.text("LOGFIRE_ENVIRONMENT") or "dev",
             venue_urls=checks.venue_urls(given),
@@ -171,7 +175,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 str(settings.market_data_ws_min_update_interval),
                 f"is above MARKET_DATA_WS_MAX_UPDATE_INTERVAL, {settings.market_data_ws_max_update_interval}",
             )
-        if settings.bot_runtime == "process" and settings.bot_command is None:
+        if settings.bot_runtime == "process" and not settings.bot_command:
             raise WrongSetting("BOT_RUNTIME", "process", "needs BOT_COMMAND, the program that is a bot")
         return msgspec.structs.replace(settings, remarks=_remarks(settings, given))
 

@@ -1,6 +1,7 @@
 """Settings that are more than a word or a number."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -35,6 +36,15 @@ def parts(given: Given) -> frozenset[str]:
     if missing:
         raise WrongSetting("PARTS", ",".join(parts), "must hold read, write and work, which share one process for now")
     return frozenset(parts)
+
+
+def command(given: Given) -> tuple[str, ...]:
+    """Return the words of a command, none when it is not set. Raises `WrongSetting` for quotes that are not closed."""
+    value = given.text("BOT_COMMAND") or ""
+    try:
+        return tuple(shlex.split(value))
+    except ValueError as e:
+        raise WrongSetting("BOT_COMMAND", value, f"is no command: {e}") from e
 
 
 def username(given: Given) -> str:
