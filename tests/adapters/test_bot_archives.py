@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,36 +14,10 @@ from adapters.bot_files import BotFolders
 from domain.bots import ArchivePlace
 from domain.errors import Unavailable
 from tests.bot_files import AT, KEYS, SOURCES, deployed, files_of, folders, holds_keys
+from tests.crashing import Crash, crashing_at
 
 HERE = ArchivePlace()
-CHANGES = ("mkdir", "rename", "unlink", "rmdir", "fsync", "fchmod", "open")
 STAMP = ".archive.json"
-
-
-class Crash(BaseException):
-    """The process ends here."""
-
-
-@contextmanager
-def crashing_at(step: int | None) -> Iterator[list[str]]:
-    """Have the process end at its n-th call that changes something on disk; yields the calls that were made."""
-    made: list[str] = []
-    real = {name: getattr(os, name) for name in CHANGES}
-
-    def watched(name):
-        def call(*args, **kwargs):
-            if name != "open" or args[1] & os.O_CREAT:
-                if len(made) == step:
-                    raise Crash
-                made.append(name)
-            return real[name](*args, **kwargs)
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in CHANGES:
-            patch.setattr(os, name, watched(name))
-        yield made
 
 
 @contextmanager
@@ -113,13 +86,13 @@ async def test_it_resumes_at_every_step(tmp_path, disk):
     with disk(), crashing_at(None) as steps:
         files, _ = await prepared(tmp_path / "count")
         begun = len(steps)
-        files._archive("alpha", None, AT, Event())
+        await files.archive("alpha", HERE, AT)
     assert len(steps) - begun > 20
     for step in range(len(steps) - begun):
         root = tmp_path / f"{step}"
         files, written = await prepared(root)
         with disk(), crashing_at(step), pytest.raises(Crash):
-            files._archive("alpha", None, AT, Event())
+            await files.archive("alpha", HERE, AT)
         assert_nothing_lost(root, written)
         with disk():
             assert await folders(root).archive("alpha", HERE, AT) == "archived/alpha"
@@ -139,7 +112,7 @@ async def test_it_resumes_after_many_crashes(tmp_path, disk):
     _, written = await prepared(tmp_path)
     for step in range(1, 200):
         with disk(), crashing_at(step), suppress(Crash):
-            folders(tmp_path)._archive("alpha", None, AT, Event())
+            await folders(tmp_path).archive("alpha", HERE, AT)
             break
         assert_nothing_lost(tmp_path, written)
     check(tmp_path, written)
@@ -219,26 +192,26 @@ async def test_a_discarded_instance_is_gone_whatever_step_was_cut_off(tmp_path):
     with crashing_at(None) as steps:
         files, _ = await prepared(tmp_path / "count")
         begun = len(steps)
-        files._discard("alpha")
+        await files.discard("alpha")
     for step in range(len(steps) - begun):
         root = tmp_path / f"{step}"
         files, _ = await prepared(root)
         with crashing_at(step), pytest.raises(Crash):
-            files._discard("alpha")
+            await files.discard("alpha")
         await folders(root).discard("alpha")
         assert list((root / "instances").iterdir()) == []
 
 
-def test_an_instance_is_whole_whatever_step_was_cut_off(tmp_path):
-    def prepare(root: Path) -> None:
-        folders(root)._prepare("alpha", deployed().configs, KEYS, SOURCES)
+async def test_an_instance_is_whole_whatever_step_was_cut_off(tmp_path):
+    async def prepare(root: Path) -> None:
+        await folders(root).prepare(deployed(), KEYS, SOURCES)
 
     with crashing_at(None) as steps:
-        prepare(tmp_path / "whole")
+        await prepare(tmp_path / "whole")
     expected = set(files_of(tmp_path / "whole"))
     for step in range(0, len(steps), 3):
         root = tmp_path / f"{step}"
         with crashing_at(step), pytest.raises(Crash):
-            prepare(root)
-        prepare(root)
+            await prepare(root)
+        await prepare(root)
         assert set(files_of(root)) == expected

@@ -21,15 +21,12 @@ from adapters.bot_files.archives import Stopped
 from domain.bots import ArchivePlace
 from domain.errors import NotFound, Unavailable
 from tests.bot_files import AT, KEYS, SOURCES, deployed, files_of, folders, holds_keys
+from tests.crashing import Crash
 
 BUCKET = "bots-of-ours"
 THERE = ArchivePlace(bucket=BUCKET)
 ACCESS, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI-K7MDENG"
 WRITTEN = {"data/alpha.sqlite": os.urandom(200_000), "logs/logs_alpha.log": b"line\n" * 1000, "data/deep/er/x": b""}
-
-
-class Crash(BaseException):
-    """The process ends here."""
 
 
 def serve() -> tuple[ThreadedMotoServer, S3]:
@@ -264,7 +261,7 @@ async def test_it_resumes_at_every_call(tmp_path, s3, bucket, monkeypatch, cut):
     files = await prepared(tmp_path, s3)
     crashing(monkeypatch, cut[0], before=cut[1])
     with pytest.raises(Crash):
-        files._archive("alpha", BUCKET, AT, Event())
+        await files.archive("alpha", THERE, AT)
     monkeypatch.undo()
     assert (tmp_path / "instances/alpha").exists()
     await folders(tmp_path, s3=s3).archive("alpha", THERE, AT)
@@ -285,7 +282,7 @@ async def test_half_a_removed_folder_is_never_sent_over_the_whole_one(tmp_path, 
 
     monkeypatch.setattr(os, "unlink", unlink)
     with pytest.raises(Crash):
-        files._archive("alpha", BUCKET, AT, Event())
+        await files.archive("alpha", THERE, AT)
     monkeypatch.undo()
     assert files_of(tmp_path / "instances")
     assert await folders(tmp_path, s3=s3).taken("alpha")
