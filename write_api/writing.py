@@ -36,6 +36,13 @@ class Writes:
         self._committed.note(request.asgi["user"], outcome.position)
         return outcome
 
+    async def follow_up(self, command: Command, request: Request) -> Outcome:
+        """Carry out what waits for what a command of the same request began; the idempotency key is that command's."""
+        origin = msgspec.structs.replace(origin_of(request.asgi), idempotency_key=None)
+        outcome = await self._bus.dispatch(command, origin)
+        self._committed.note(request.asgi["user"], outcome.position)
+        return outcome
+
     async def word(self, client_order_id: str, wait_seconds: float, request: Request) -> Word:
         """Return the venue's word on an order, waited for at most so long; the caller's reads will show it."""
         word = await self._word(client_order_id, wait_seconds)

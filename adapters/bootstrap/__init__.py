@@ -63,6 +63,7 @@ from read_api.settle import Reads
 from read_api.sockets import socket_topics
 from read_api.sockets.conversation import Terms
 from write_api import accounts, archives, containers, orders, positions, rates, strategies
+from write_api.bots import Bots as BotWrites
 from write_api.writing import Writes
 
 logger = structlog.get_logger()
@@ -74,6 +75,7 @@ _POOL_SECONDS = 3.0
 WRITE = (
     accounts.Accounts,
     archives.ArchiveWrites,
+    BotWrites,
     containers.Containers,
     orders.Orders,
     positions.Positions,
