@@ -40,7 +40,7 @@ class PostgresLog:
         reader = Reader(database_url)
         bell = Bell(database_url)
         tail = Tail(reader, bell)
-        writer = Writer(database_url, appended=bell.ring)
+        writer = Writer(database_url, appended=tail.take)
         await writer.open()
         await reader.open()
         opener = asyncio.current_task()

@@ -6,8 +6,9 @@ Each column of a batch goes to the server as one binary array, encoded here: an 
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from struct import Struct
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -20,7 +21,8 @@ from domain.errors import Invalid
 from domain.events import Origin
 
 APPEND = (
-    b"select before, moved, repeated from log.append(%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
+    b"select before, at, moved, repeated"
+    b" from log.append(%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
 )
 LONGEST_NAME = 1000
 """In bytes, of what has an index: an index row of Postgres takes about 2,700."""
@@ -154,6 +156,9 @@ class Batch:
         self.writes: list[tuple[Item, int]] = []  # the item of each write, and the write's place in it
         self.keyed: list[Item] = []  # the item of each key
         self.events_through: list[int] = []  # per item: the number of the batch's events up to and with its last one
+        self._events: list[
+            tuple[tuple[Any, ...], tuple[Any, ...]]
+        ] = []  # what stands in a row before its time, and after
         streams, expected = _Texts(), _Integers()
         event_streams, versions, types, schema_versions = _Texts(), _Integers(), _Texts(), _Integers()
         correlation_ids, causation_ids, command_ids, actors = _Uuids(), _Uuids(), _Uuids(), _Texts()
@@ -172,15 +177,23 @@ class Batch:
                 stories = write.stories or (None,) * len(encoded)
                 for event, data, story in zip(write.events, encoded, stories, strict=True):
                     version += 1
+                    told = story or correlation_id
+                    type_ = catalog.type_of(event)
                     event_streams.add(write.stream)
                     versions.add(version)
-                    types.add(catalog.type_of(event))
+                    types.add(type_)
                     schema_versions.add(event.schema_version)
-                    correlation_ids.add(story or correlation_id)
+                    correlation_ids.add(told)
                     causation_ids.add(causation_id)
                     command_ids.add(origin.command_id)
                     actors.add(origin.actor)
                     datas.add(data)
+                    self._events.append(
+                        (
+                            (write.stream, version, type_, event.schema_version),
+                            (told, causation_id, origin.command_id, origin.actor, data),
+                        )
+                    )
                 events += len(encoded)
             self.events_through.append(events)
             if item.key is not None:
@@ -196,3 +209,7 @@ class Batch:
             *(correlation_ids, causation_ids, command_ids, actors, datas),
             *(key_actors, keys, requests, answers, key_events),
         )
+
+    def rows(self, before: int, at: datetime) -> list[tuple[Any, ...]]:
+        """Return the batch's events as the log has them: the nth at position `before` + n, all recorded at one time."""
+        return [(before + n, *head, at, *rest) for n, (head, rest) in enumerate(self._events, 1)]

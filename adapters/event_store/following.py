@@ -1,9 +1,12 @@
-"""Following the log: a bell that rings when something was appended, and the newest events, fetched once for all."""
+"""Following the log: a bell that rings when something was appended, and the newest events, kept once for all.
+
+What this process appends is in the tail with its commit; what others append is fetched when the bell rings.
+"""
 
 import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 import structlog
@@ -19,10 +22,8 @@ logger = structlog.get_logger()
 POLL_SECONDS = 1.0
 """How long followers rely on the bell before they look by themselves."""
 
-PAUSE_SECONDS = 0.01
-"""How long a look at the log is put off after the one before, so that a busy log is read in larger pieces.
-
-A look costs the process as much as taking an order in does; after a quiet time none is put off."""
+PAUSE_SECONDS = 0.002
+"""How long a look at the log is put off after the one before, so that a busy log is read in larger pieces."""
 
 WINDOW = 50_000
 """How many positions one query for some types goes through at most."""
@@ -41,6 +42,11 @@ class Bell:
         self._parameters = connections.parameters(database_url)
         self._position = 0
         self._next = asyncio.Event()
+
+    @property
+    def position(self) -> int:
+        """How far the log has grown, as far as that was heard."""
+        return self._position
 
     @property
     def next(self) -> asyncio.Event:
@@ -113,8 +119,16 @@ class Tail:
             events.append(row)
         return events, self.end
 
+    def take(self, rows: Sequence[Row]) -> None:
+        """Take in what this process has appended; it is fetched if something is missing between it and the tail."""
+        if not rows:
+            return
+        if self._followed.is_set() and self.start is not None and rows[0][POSITION] == self.end + 1:
+            self._extend(rows)
+        self._bell.ring(rows[-1][POSITION])
+
     async def run(self) -> None:
-        """Fetch what is appended while somebody follows, for ever."""
+        """Fetch what others append while somebody follows, for ever."""
         reachable = True
         while True:
             if not self._followed.is_set():
@@ -131,7 +145,7 @@ class Tail:
             else:
                 reachable = True
             if not more:
-                await _heard(ring)
+                await self._heard(ring)
 
     async def _fetch(self) -> bool:
         """Take the next rows in, and say whether there may be more."""
@@ -143,15 +157,26 @@ class Tail:
             self.start = self.end = await self._reader.position()
             self._grow()
         rows = await self._reader.page_of_rows(self.end, FETCHED)
-        if rows:
-            self._rows += rows
-            self._positions += (row[POSITION] for row in rows)
-            self.end = self._positions[-1]
-            if len(self._rows) > 2 * KEPT:
-                self.start = self._positions[-KEPT - 1]
-                del self._rows[:-KEPT], self._positions[:-KEPT]
-            self._grow()
+        if new := [row for row in rows if row[POSITION] > self.end]:  # the others were appended here meanwhile
+            self._extend(new)
         return len(rows) == FETCHED
+
+    def _extend(self, rows: Sequence[Row]) -> None:
+        self._rows += rows
+        self._positions += (row[POSITION] for row in rows)
+        self.end = self._positions[-1]
+        if len(self._rows) > 2 * KEPT:
+            self.start = self._positions[-KEPT - 1]
+            del self._rows[:-KEPT], self._positions[:-KEPT]
+        self._grow()
+
+    async def _heard(self, ring: asyncio.Event) -> None:
+        """Wait until the log has grown above the tail, or long enough to look without having heard."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await ring.wait()
+                while self._bell.position <= self.end:
+                    await self._bell.next.wait()
 
     def _grow(self) -> None:
         self.grown.set()
@@ -190,11 +215,3 @@ async def _behind(
     through = min(start, after + WINDOW)
     events = await reader.page_of_types(after, through, limit, types)
     return events, events[-1].position if len(events) == limit else through
-
-
-async def _heard(ring: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(POLL_SECONDS):
-            await ring.wait()
-    except TimeoutError:
-        return

@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 from adapters.event_store import batches, connections
 from adapters.event_store.batches import Batch, Item
 from adapters.event_store.keys import first_answer
+from adapters.event_store.reader import Row
 from commands.ports import Appended
 from domain.errors import Conflict, DomainError, Invalid, StreamMoved, Unavailable
 
@@ -37,8 +38,8 @@ class Writer:
     committed the first time. Until then new items are refused at once.
     """
 
-    def __init__(self, database_url: str, appended: Callable[[int], None]) -> None:
-        """Take the function that is told the log's last position after each commit."""
+    def __init__(self, database_url: str, appended: Callable[[Sequence[Row]], None]) -> None:
+        """Take the function that is given the rows of each commit, as the log has them."""
         self._parameters = connections.parameters(database_url)
         self._appended = appended
         self._waiting: list[Item] = []
@@ -123,7 +124,7 @@ class Writer:
         """Append the items, or answer those that stand in the way and leave the others as they are."""
         batch = Batch(items)
         cursor = await connection.execute(batches.APPEND, batch.columns, prepare=True, binary=True)
-        for before, moved, repeated in await cursor.fetchall():
+        for before, at, moved, repeated in await cursor.fetchall():
             if moved or repeated:
                 # A repeat is a repeat wherever its streams have got to meanwhile.
                 for place in repeated:
@@ -133,7 +134,7 @@ class Writer:
             else:
                 for item, events in zip(items, batch.events_through, strict=True):
                     _answer(item, Appended(position=before + events))
-                self._appended(before + batch.events_through[-1])
+                self._appended(batch.rows(before, at))
 
     def _lose(self, why: psycopg.Error, items: Sequence[Item]) -> None:
         self._lost = connections.unreachable(why).message
@@ -172,7 +173,7 @@ class Writer:
         connection = await AsyncConnection.connect(self._parameters, autocommit=True)
         batches.teach(connection)
         # Checks and inserts of one batch have to see what the batch before committed.
-        await connection.execute("set default_transaction_isolation to 'read committed'")
+        await connection.execute("set default_transaction_isolation to 'read committed'; set timezone to 'UTC'")
         # Whoever holds the log's lock for so long is stuck: callers are told rather than kept.
         await connection.execute("select set_config('lock_timeout', %s, false)", [f"{_LOCK_SECONDS}s"])
         if self._turn is not None:

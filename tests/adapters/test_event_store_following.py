@@ -2,12 +2,14 @@
 
 import asyncio
 from contextlib import aclosing
+from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from psycopg import AsyncConnection
 
 from adapters.event_store import PostgresLog, following, reader
-from commands.ports import Appended
+from commands.ports import Appended, Write
 from domain.accounts import AccountRemoved
 from domain.errors import Unavailable
 from domain.events import Event
@@ -43,6 +45,43 @@ async def test_a_follower_hears_of_other_writers_at_once(database_url: str, log:
         seen = asyncio.create_task(see(other, version + 1))
         await log.append([write("a", version, added("x"))], origin())
         await seen
+
+
+async def test_what_a_process_appends_is_followed_there_without_asking_the_log(log: PostgresLog, monkeypatch):
+    monkeypatch.setattr(following, "POLL_SECONDS", 3600.0)
+    async with aclosing(log.follow(0)) as batches, asyncio.timeout(30):  # type: ignore[type-var]
+        await log.append([write("a", 0, added("x"))], origin())
+        assert [e.position for e in await anext(batches)] == [1]
+
+        async def asked(after: int, limit: int) -> list[reader.Row]:
+            raise AssertionError(f"the log was asked for what is above {after}")
+
+        monkeypatch.setattr(log._tail, "_reader", SimpleNamespace(page_of_rows=asked))
+        story, cause = uuid4(), uuid4()
+        told = Write(
+            stream="ä", expected_version=0, events=[added("y"), added("z")], causation_id=cause, stories=[None, story]
+        )
+        await log.append([write("a", 1, added("ü")), told], origin("key"), answer=b"{}")
+        followed = await anext(batches)
+    assert [e.position for e in followed] == [2, 3, 4]
+    assert followed == await log.page(1, 10)
+
+
+async def test_a_follower_sees_each_event_once_and_in_order_whoever_appends(database_url: str, log: PostgresLog):
+    async def append(to: PostgresLog, stream: str) -> None:
+        for version in range(60):
+            await to.append([write(stream, version, added("x"))], origin())
+
+    seen: list[int] = []
+    async with PostgresLog.open(database_url) as other, asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        for stream, to in {"a": log, "b": other, "c": log, "d": other}.items():
+            tasks.create_task(append(to, stream))
+        async with aclosing(log.follow(0)) as batches:  # type: ignore[type-var]
+            async for batch in batches:
+                seen += [e.position for e in batch]
+                if seen[-1] == 240:
+                    break
+    assert seen == list(range(1, 241))
 
 
 async def test_a_follower_of_a_rare_type_goes_through_the_log_in_steps(log: PostgresLog, monkeypatch):
