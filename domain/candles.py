@@ -5,6 +5,7 @@ not in it. Candles are doubles, as venues' own figures of what was traded: nothi
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from math import isfinite
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ MOST_CANDLES = 600_000
 """In one answer: a year of minutes, and some."""
 MOST_NEWEST = 10_000
 """Of those that go up to now."""
+LEAST_DOUBTED = 10
+"""So many slots in a row without a candle are no surprise on a quiet pair, and taken as they are told."""
 
 Span = tuple[int, int]
 
@@ -239,6 +242,26 @@ def due(known: Iterable[Known], found: Iterable[Span], of: Interval, now: int) -
 def _is_due(asked_at: int, ended: int, now: int) -> bool:
     wait = min(max(asked_at - ended, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
     return now - asked_at >= wait
+
+
+class TooOld(Invalid):
+    """Refuse to answer for candles that were there once, and that their venue does not give any more."""
+
+    def __init__(self, series: Series, start: int, oldest: int | None) -> None:
+        """Name the first slot that was asked for, and the first one that can be had."""
+        of = series.interval
+        self.oldest = oldest
+        wanted = f"{of.name} candles of {series.trading_pair} on {series.connector} from {_at(of, start)}"
+        had = "none of that length can be had" if oldest is None else f"the oldest that can be had is {_at(of, oldest)}"
+        super().__init__(
+            f"{wanted} are not given by the venue any more, though the pair was traded then: {had}. Ask for later ones"
+            " or for a longer interval; older ones can be imported (nectar candles import)"
+        )
+
+
+def _at(of: Interval, number: int) -> str:
+    seconds = number * of.seconds
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC ({seconds})"
 
 
 def proved(asked: Span, answered: Sequence[int]) -> Span:

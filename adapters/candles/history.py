@@ -10,10 +10,10 @@ from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Protocol
 
 import structlog
 
+from adapters.candles.asking import CandleVenue, answer, doubt
 from adapters.candles.store import CandleStore
 from adapters.questions import Questions
 from commands.ports import Clock
@@ -25,6 +25,7 @@ from domain.candles import (
     Known,
     Series,
     Span,
+    TooOld,
     check_count,
     due,
     holes,
@@ -33,7 +34,6 @@ from domain.candles import (
     settled,
     slot,
     unknown,
-    wrong,
 )
 from domain.errors import Invalid, Unavailable
 from domain.values import split_pair
@@ -47,36 +47,6 @@ PAGES_FOR_HOLES = 10
 """For one request, beside what was never asked: a quiet pair may have a hole in every other minute."""
 REMEMBERED = 1_000
 """So many series are held in memory with their newest candles."""
-
-
-class CandleVenue(Protocol):
-    """Where a connector's candles come from."""
-
-    @property
-    def kept_as(self) -> str:
-        """The name under which they are kept: two connectors on one market have the same."""
-        ...
-
-    @property
-    def page(self) -> int:
-        """How many it gives at once."""
-        ...
-
-    @property
-    def most(self) -> int:
-        """How many it may be asked for by one request."""
-        ...
-
-    async def begin(self, trading_pair: str, of: Interval) -> None:
-        """Be ready to be asked. Raises `Invalid` for a pair or an interval that it does not have, or `Unavailable`."""
-        ...
-
-    async def candles(self, trading_pair: str, of: Interval, start: int, count: int) -> Sequence[Candle]:
-        """Return candles from a time on, oldest first, none left out between two of them.
-
-        Those of `count` intervals where it has them; more or fewer is no error. Raises `Refused` or `Unavailable`.
-        """
-        ...
 
 
 class _Newest:
@@ -125,7 +95,13 @@ class CandleHistory:
         check_count(count, f"{of.name} candles", MOST_NEWEST)
         end = slot(of, self._clock().timestamp()) + 1
         # One more than asked for: at the turn of an interval the newest one may not be there yet.
-        found = await self._candles(connector, trading_pair, of, (max(end - count - 1, 0), end))
+        wanted = (max(end - count - 1, 0), end)
+        try:
+            found = await self._candles(connector, trading_pair, of, wanted)
+        except TooOld as fewer:  # the newest are those that there are
+            if fewer.oldest is None:
+                raise
+            found = await self._candles(connector, trading_pair, of, (max(wanted[0], fewer.oldest), end))
         return Columns(*(column[-count:] for column in found))
 
     def _venue(self, connector: str) -> CandleVenue:
@@ -211,13 +187,27 @@ class CandleHistory:
         return kept, due(self._store.known(series), found, series.interval, now)
 
     async def _ask(self, venue: CandleVenue, series: Series, span: Span, now: float) -> None:
-        """Ask for the first page of a span that was closed at `now`, and keep what is closed of the answer."""
+        """Ask for the first page of a span that was closed at `now`, and keep what is closed of the answer.
+
+        Raises `TooOld`.
+        """
         of = series.interval
         await venue.begin(series.trading_pair, of)
         asked = (span[0], min(span[1], span[0] + venue.page))
-        candles = await _answer(venue, series, asked)
-        proof = proved(asked, [slot(of, candle.timestamp) for candle in candles])
-        closed = min(proof[1], settled(of, now))
+        candles = await answer(venue, series, asked)
+        known = await asyncio.to_thread(self._store.known, series)
+        following = next((each.start for each in known if each.end > span[0]), settled(of, now))
+        is_hole = following <= span[0]
+        # An answer proves nothing about what is known already; what is asked again about a hole is of that hole alone.
+        bound = span[1] if is_hole else min(following, settled(of, now))
+        if not (candles or is_hole) and asked[1] < bound:
+            # Some venues tell nothing of one range, and with a longer one what they have after it.
+            asked = (span[0], min(bound, span[0] + venue.page))
+            candles = await answer(venue, series, asked)
+        slots = [slot(of, candle.timestamp) for candle in candles]
+        closed = min(proved(asked, slots)[1], bound)
+        if not is_hole:
+            await doubt(venue, series, (asked[0], min([*slots[:1], closed])), slots, now)
         keep = [candle for candle in candles if slot(of, candle.timestamp) < closed]
         news = [Known(asked[0], closed, int(now))]
         await asyncio.to_thread(self._store.keep, series, keep, news, int(now))
@@ -228,21 +218,9 @@ class CandleHistory:
             now = self._clock().timestamp()
             if newest.start > span[0] or not 0 <= now - newest.heard_at < FRESH_SECONDS:
                 await venue.begin(series.trading_pair, series.interval)
-                newest.candles = await _answer(venue, series, span)
+                newest.candles = await answer(venue, series, span)
                 newest.start, newest.heard_at = span[0], now
         return [candle for candle in newest.candles if span[0] <= slot(series.interval, candle.timestamp) < span[1]]
-
-
-async def _answer(venue: CandleVenue, series: Series, asked: Span) -> list[Candle]:
-    """Return what a venue has from a slot on, in order; what cannot be a candle is left out."""
-    of = series.interval
-    given = await venue.candles(series.trading_pair, of, asked[0] * of.seconds, asked[1] - asked[0])
-    good = {candle.timestamp: candle for candle in given if wrong(candle) is None}
-    if len(good) < len(given):
-        reasons = [reason for candle in given if (reason := wrong(candle)) is not None]
-        why = reasons[0] if reasons else "two for one time"
-        logger.warning("candles_unusable", connector=series.connector, pair=series.trading_pair, why=why)
-    return [good[timestamp] for timestamp in sorted(good) if slot(of, timestamp) >= asked[0]]
 
 
 def _cut(columns: Columns, start: int, end: int) -> Columns:

@@ -45,6 +45,7 @@ class PaperCandles:
     """The candles of the paper venue's pairs. `market` names the market: another one has other candles."""
 
     page = 500
+    intervals: Sequence[str] = ()  # nobody has to doubt what is made here
     most = 50_000  # what is made in some seconds: a month of minutes; what was made is kept
 
     def __init__(self, feed: PriceFeed, *, market: str, clock: Clock) -> None:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from adapters.candles.history import CandleHistory, CandleVenue
+from adapters.candles.asking import CandleVenue
+from adapters.candles.history import CandleHistory
 from adapters.candles.paper import PaperCandles, PriceFeed
 from adapters.candles.store import CandleStore
 from adapters.candles.venues import VenueCandles

@@ -31,6 +31,7 @@ class HoledVenue:
     """
 
     kept_as = "holed"
+    intervals: Sequence[str] = ()
     most = 600_000
 
     def __init__(self, clock: Time, of: Interval, *, page: int = 5, gives: int = 1_000, seeking: bool = False) -> None:
@@ -68,3 +69,43 @@ class HoledVenue:
         found = found[: min(count, self.gives)]
         self.gave.append({slot(of, candle.timestamp) for candle in found})
         return found
+
+
+class ForgetfulVenue:
+    """Was traded every minute since a slot, and gives the newest so many candles of each interval alone.
+
+    Asked for earlier ones one that is `silent` tells nothing, one that is `deaf` all the newest ones, and the others
+    the first ones that it has, as ccxt cuts them.
+    """
+
+    kept_as = "forgetful"
+    intervals: Sequence[str] = ("1m", "5m", "15m", "1h", "1d", "1w")
+    most = 600_000
+
+    def __init__(
+        self, clock: Time, listed: int, *, newest: int, page: int = 100, silent: bool = False, deaf: bool = False
+    ) -> None:
+        self.page = page
+        self.asked: list[tuple[str, int, int]] = []
+        self.quiet: set[int] = set()  # minutes in which nobody traded, and longer candles of nothing else
+        self._clock = clock
+        self._listed = listed * 60
+        self._newest = newest
+        self._silent = silent
+        self._deaf = deaf
+
+    async def begin(self, trading_pair: str, of: Interval) -> None:
+        """Know every pair."""
+
+    async def candles(self, trading_pair: str, of: Interval, start: int, count: int) -> Sequence[Candle]:
+        """Answer as such venues do."""
+        first = slot(of, start)
+        self.asked.append((of.name, first, first + count))
+        now = slot(of, self._clock.seconds)
+        told = list(range(max(slot(of, self._listed), now - self._newest + 1), now + 1))
+        minutes = of.seconds // 60
+        told = [n for n in told if not self.quiet.issuperset(range(n * minutes, (n + 1) * minutes))]
+        if not self._deaf:
+            told = [number for number in told if number >= first]
+            told = [number for number in told if number < first + count] if self._silent else told[:count]
+        return [candle_at(of, number) for number in told]
