@@ -1,7 +1,6 @@
 """Runs of bots: every deployment, how it goes or went."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -24,20 +23,24 @@ Offset = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class RunItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment. `deployment_config` is the request and `final_status` the bot's status at its end, as JSON text."""
+    """A deployment. `deployment_config` is the request and `final_status` the bot's status at its end, as JSON text.
+
+    `strategy_type` is `controller` or `script`, `deployment_status` DEPLOYED, ARCHIVED or FAILED, and `run_status`
+    CREATED, RUNNING, STOPPED or ERROR.
+    """
 
     id: int
     bot_name: str
     instance_name: str
-    deployed_at: datetime
-    stopped_at: datetime | None
-    strategy_type: Literal["controller", "script"]
+    deployed_at: str
+    stopped_at: str | None
+    strategy_type: str
     strategy_name: str
     config_name: str | None
     account_name: str
     image_version: str
-    deployment_status: Literal["DEPLOYED", "ARCHIVED", "FAILED"]
-    run_status: Literal["CREATED", "RUNNING", "STOPPED", "ERROR"]
+    deployment_status: str
+    run_status: str
     deployment_config: str
     final_status: str | None
     error_message: str | None
@@ -69,10 +72,22 @@ class StatsAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 def on_the_wire(row: RunRow) -> RunItem:
     """Return a run as clients read it."""
-    return msgspec.convert(
-        {**msgspec.structs.asdict(row), "bot_name": row.instance, "instance_name": row.instance}
-        | {"account_name": row.account, "image_version": row.image},
-        RunItem,
+    return RunItem(
+        id=row.id,
+        bot_name=row.instance,
+        instance_name=row.instance,
+        deployed_at=row.deployed_at.isoformat(),
+        stopped_at=None if row.stopped_at is None else row.stopped_at.isoformat(),
+        strategy_type=row.strategy_type,
+        strategy_name=row.strategy_name,
+        config_name=row.config_name,
+        account_name=row.account,
+        image_version=row.image,
+        deployment_status=row.deployment_status,
+        run_status=row.run_status,
+        deployment_config=row.deployment_config,
+        final_status=row.final_status,
+        error_message=row.error_message,
     )
 
 
