@@ -23,7 +23,7 @@ from tests.projections.given import EVERYTHING as TRADING
 from tests.projections.given import account, balances, filled, funding, placed, rejected, tell
 
 PATIENCE = 10.0
-EVERYTHING = [*TRADING, *FLEET, *ARCHIVES]
+EVERYTHING = [*TRADING, *FLEET, *ARCHIVES, *STRATEGIES]
 
 
 async def dumps(connection: Connection) -> dict[str, bytes]:
