@@ -21,6 +21,7 @@ from tests.projections.conftest import projecting
 from tests.projections.fleet import FLEET
 from tests.projections.given import EVERYTHING as TRADING
 from tests.projections.given import account, balances, filled, funding, placed, rejected, tell
+from tests.projections.strategies import STRATEGIES
 
 PATIENCE = 10.0
 EVERYTHING = [*TRADING, *FLEET, *ARCHIVES, *STRATEGIES]
