@@ -6,11 +6,14 @@ here says the same there.
 
 import asyncio
 import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from io import StringIO
+from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
@@ -20,13 +23,26 @@ from ruamel.yaml.events import (
     NodeEvent,
     ScalarEvent,
 )
+from ruamel.yaml.nodes import ScalarNode
 
 from domain.errors import Invalid
 from domain.strategies import CONFIG_BYTES, DEPTH
 from domain.values import Json
 
-_DIRECTIVE = "%YAML 1.1\n---\n"
-_BITS = 63
+_DIRECTIVE = "%YAML 1.1\n---"
+_LEAST, _MOST = -(2**63), 2**64 - 1  # what JSON's readers take for a whole number
+_DECIMAL = re.compile(r"[-+]?[0-9_]+[eE].*")
+
+
+class _Constructor(SafeConstructor):
+    """Reads `1e5` as a bot does: without a point it is a text."""
+
+    def construct_yaml_float(self, node: ScalarNode) -> Any:  # noqa: ANN401 - a text where a float might be
+        text = node.value
+        return text if _DECIMAL.fullmatch(text) else super().construct_yaml_float(node)
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:float", _Constructor.construct_yaml_float)
 
 
 class HummingbotYaml:
@@ -48,7 +64,7 @@ def _dump(content: Mapping[str, object]) -> str:
     yaml.width = 1000
     text = StringIO()
     yaml.dump(_sorted(content), text)
-    return text.getvalue().removeprefix(_DIRECTIVE)
+    return text.getvalue().removeprefix(_DIRECTIVE)[1:]  # a space or the end of the line
 
 
 def _load(name: str, text: str) -> Json:
@@ -72,6 +88,7 @@ def _load(name: str, text: str) -> Json:
 def _yaml() -> YAML:
     yaml = YAML(typ="safe", pure=True)
     yaml.version = (1, 1)
+    yaml.Constructor = _Constructor
     return yaml
 
 
@@ -107,8 +124,8 @@ def _plain(name: str, value: object) -> object:
             return [_plain(name, item) for item in value]
         case float() if not math.isfinite(value):
             raise Invalid(f"Configuration '{name}' holds {value}, which is no number")
-        case int() if value.bit_length() > _BITS:
-            raise Invalid(f"Configuration '{name}' holds a number of more than {_BITS} bits")
+        case int() if not _LEAST <= value <= _MOST:
+            raise Invalid(f"Configuration '{name}' holds a whole number of more than 64 bits")
         case date():
             return value.isoformat()
         case str() | int() | float() | None:
