@@ -18,7 +18,7 @@ from psycopg import sql
 from adapters.event_store import PostgresLog
 from adapters.migrations import migrate
 from tests.cluster import cluster
-from tests.engine import Engine, engine
+from tests.engine import Engine, engine, own_engine
 
 _numbers = count(1)
 
@@ -80,3 +80,13 @@ def docker_engine() -> Iterator[Engine]:
     """Return the Docker engine that answers, else one that is started for these tests."""
     with engine() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def swarm_engine(docker_engine: Engine) -> Iterator[Engine]:
+    """Return an engine that may be made a Swarm of: one of our own, never the machine's."""
+    if docker_engine.own:
+        yield docker_engine
+    else:
+        with own_engine() as started:
+            yield started

@@ -8,5 +8,6 @@ from adapters.docker.connection import Connection
 from adapters.docker.engine import DockerEngine
 from adapters.docker.images import Images
 from adapters.docker.runtime import DockerRuntime
+from adapters.docker.swarm import SwarmRuntime
 
-__all__ = ["Connection", "DockerEngine", "DockerRuntime", "Images"]
+__all__ = ["Connection", "DockerEngine", "DockerRuntime", "Images", "SwarmRuntime"]

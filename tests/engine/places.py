@@ -1,7 +1,10 @@
 """Where bots run, each with what a test needs around it: instances that behave as told, names that others have."""
 
+import io
 import json
+import socket
 import sys
+import tarfile
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,8 +13,9 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from docker.errors import APIError
+from docker.types import ContainerSpec, RestartPolicy, ServiceMode, TaskTemplate
 
-from adapters.docker import Connection, DockerRuntime, Images
+from adapters.docker import Connection, DockerRuntime, Images, SwarmRuntime
 from adapters.local_process import ProcessRuntime
 from commands.ports.bots import Runtime
 from domain.bots import BotDeployed
@@ -218,6 +222,55 @@ class DockerPlace(FolderPlace):
         self.client.close()
         for connection in self.connections:
             connection.close()
+
+
+class SwarmPlace(DockerPlace):
+    """Services of a Swarm of one machine."""
+
+    def __init__(self, folder: Path, engine: Engine) -> None:
+        client = engine.client()
+        if client.info()["Swarm"]["LocalNodeState"] != "active":
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+            client.swarm.init(advertise_addr="127.0.0.1", listen_addr=f"127.0.0.1:{port}")
+        client.close()
+        super().__init__(folder, engine)
+
+    def made(self, connection: Connection) -> SwarmRuntime:
+        return SwarmRuntime(
+            connection,
+            Images(connection, clock=lambda: AT),
+            owner=self.owner,
+            bots=self.bots,
+            config_password=PASSWORD,
+            grace_seconds=2,
+            constraints=["node.role==manager"],
+        )
+
+    def take(self, name: str) -> None:
+        task = TaskTemplate(ContainerSpec(self.image), restart_policy=RestartPolicy(condition="none"))
+        made = self.client.api.create_service(task, name=name, mode=ServiceMode("replicated", replicas=0))
+        self.foreign.append(lambda: self.client.api.remove_service(made["ID"]))
+
+    async def starts(self, instance: str) -> list[dict[str, Any]]:
+        """Read what it wrote where it is: it may be running."""
+        found = self.client.containers.list(all=True, filters={"label": f"nectar.instance={instance}"})
+        for container in found:
+            try:
+                pieces, _ = container.get_archive("/home/hummingbot/data/started.jsonl")
+            except APIError:
+                continue
+            with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
+                file = tar.extractfile("started.jsonl")
+                assert file is not None
+                return [json.loads(line) for line in file.read().decode().splitlines() if line.endswith("}")]
+        return []
+
+    def clear(self) -> None:
+        ours = {"label": f"nectar.owner={self.owner}"}
+        for service in self.client.services.list(filters=ours):
+            service.remove()
+        super().clear()
 
 
 async def end_all(runtime: Runtime) -> None:

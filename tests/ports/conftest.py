@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.places import DockerPlace, MemoryPlace, Place, ProcessPlace, end_all
+from tests.engine.places import DockerPlace, MemoryPlace, Place, ProcessPlace, SwarmPlace, end_all
 
 
-@pytest.fixture(params=["memory", "process", "docker"])
+@pytest.fixture(params=["memory", "process", "docker", "swarm"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     """Give each of the places where bots can run."""
     made: Place
@@ -17,8 +17,10 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             made = MemoryPlace()
         case "process":
             made = ProcessPlace(tmp_path)
-        case _:
+        case "docker":
             made = DockerPlace(tmp_path, request.getfixturevalue("docker_engine"))
+        case _:
+            made = SwarmPlace(tmp_path, request.getfixturevalue("swarm_engine"))
     try:
         yield made
     finally:

@@ -156,7 +156,7 @@ async def test_what_needs_more_than_is_there_is_unavailable(place):
         await away.instances()
 
 
-@pytest.mark.parametrize("place", ["memory", "docker"], indirect=True)
+@pytest.mark.parametrize("place", ["memory", "docker", "swarm"], indirect=True)
 async def test_a_name_that_others_have_is_refused_and_theirs_left_alone(place):
     wish = place.prepare(name())
     place.take(wish.instance)
@@ -171,7 +171,7 @@ async def test_a_name_that_others_have_is_refused_and_theirs_left_alone(place):
         await place.runtime.start(wish)
 
 
-@pytest.mark.parametrize("place", ["memory", "docker"], indirect=True)
+@pytest.mark.parametrize("place", ["memory", "docker", "swarm"], indirect=True)
 async def test_an_image_that_is_not_to_be_had_is_named(place):
     wish = msgspec.structs.replace(place.prepare(name()), image="nowhere/hummingbot:missing")
     with pytest.raises(Invalid, match="nowhere/hummingbot:missing"):
