@@ -9,7 +9,6 @@ from collections.abc import Coroutine
 
 import msgspec
 
-from commands.bots.steps import fleet_of
 from commands.bus import Call, Command, Handlers, Outcome, origin_of_process
 from commands.deciding import decide, fold
 from commands.ports import Log, Ports
@@ -123,7 +122,7 @@ async def _pulled(ports: Ports, cause: Origin, image: str, pulling: Coroutine[ob
 
 async def _engine(call: Call) -> Engine:
     """Return the engine if it answers, and the log does, too: nothing is done that cannot be recorded."""
-    engine = fleet_of(call.ports).engine
+    engine = call.ports.fleet.engine
     await engine.check()
     await call.ports.log.position()
     return engine

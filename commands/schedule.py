@@ -41,16 +41,14 @@ def jobs(
     *,
     observe_every: timedelta,
     reconcile_every: timedelta,
-    keeper: BotKeeper | None = None,
+    keeper: BotKeeper,
     archives: ArchiveWatch | None = None,
 ) -> Sequence[Job]:
-    """Return all jobs of the work part; those about bots where it runs any."""
-    fleet = bus.ports.fleet
-    of_bots = []
-    if fleet is not None:
-        of_bots.append(Job(name="watch_bots", every=timedelta(seconds=2), run=BotWatch(bus, fleet).look))
-    if keeper is not None:
-        of_bots.append(Job(name="look_at_bots", every=timedelta(seconds=5), run=keeper.look))
+    """Return all jobs of the work part."""
+    of_bots = [
+        Job(name="watch_bots", every=timedelta(seconds=2), run=BotWatch(bus, bus.ports.fleet).look),
+        Job(name="look_at_bots", every=timedelta(seconds=5), run=keeper.look),
+    ]
     if archives is not None:
         of_bots.append(Job(name="import_archives", every=timedelta(seconds=5), run=archives.look))
     return (

@@ -171,8 +171,6 @@ async def change_bot_config(command: ChangeBotConfig, call: Call) -> Outcome:
     Whoever asks again after a crash between the two finds the old text in the file, so it is recorded and written.
     """
     fleet, stream = call.ports.fleet, bot_config_stream(command.instance, command.controller)
-    if fleet is None:
-        raise NotFound(f"Bot '{command.instance[:100]}' not found")
     async with call.ports.turns(stream):  # no other change may read the file before this one has written it
         texts = await fleet.files.configs(command.instance)
         if command.controller not in texts:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from commands.bots.steps import fleet_of
 from commands.bus import Call, Command, Handlers, Outcome
 from commands.deciding import decide, fold
 from commands.ports import Ports
@@ -95,7 +94,7 @@ async def deploy_script(command: DeployScript, call: Call) -> Outcome:
 
 
 async def _deploy(command: DeployControllers | DeployScript, plan: _Plan, call: Call) -> Outcome:
-    ports, fleet = call.ports, fleet_of(call.ports)
+    ports, fleet = call.ports, call.ports.fleet
     instance_name(command.name, ports.clock())  # refuses a bad name before anything is asked for
     await _check_account(ports, command.account)
     await fleet.runtime.check(command.image)

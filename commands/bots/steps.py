@@ -13,7 +13,6 @@ import structlog
 from commands.bus import origin_of_process
 from commands.deciding import decide, fold
 from commands.ports import Ports
-from commands.ports.bots import Fleet
 from domain import accounts
 from domain.bots import (
     NEW,
@@ -50,13 +49,6 @@ Pause = Callable[[float], Awaitable[None]]
 Decision = Callable[[Bot], list[Event]]
 
 
-def fleet_of(ports: Ports) -> Fleet:
-    """Return what bots need. Raises `Unavailable` where this server runs none."""
-    if ports.fleet is None:
-        raise Unavailable("This server runs no bots")
-    return ports.fleet
-
-
 class Life:
     """Carries one bot's life on. Its only memory is what it did not live to record, and since when it tries."""
 
@@ -64,7 +56,7 @@ class Life:
         """Take a bot. `resumed` says that another server, or this one before a crash, may have begun with a step."""
         self.instance = instance
         self._ports = ports
-        self._fleet = fleet_of(ports)
+        self._fleet = ports.fleet
         self._pause = pause
         self._may_have_told = resumed
         self._began_at = ports.clock()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from commands.bots.steps import fleet_of
 from commands.bus import Call, Command, Handlers, Outcome
 from commands.deciding import Decided, decide
 from domain.bots import NEW, ArchivePlace, Bot, BotDeployed, deciding, evolve, stream_of
@@ -41,7 +40,6 @@ class DeleteBotRun(Command, frozen=True, kw_only=True):
 async def start(command: StartBot, call: Call) -> Outcome:
     """Record the wish."""
     at = call.ports.clock()
-    fleet_of(call.ports)
     return await _wish(
         call, command.instance, lambda bot: deciding.request_start(bot, instance=command.instance, at=at)
     )
@@ -50,7 +48,7 @@ async def start(command: StartBot, call: Call) -> Outcome:
 async def stop(command: StopBot, call: Call) -> Outcome:
     """Record the wish, where there is a line to tell it over. Raises `Unavailable` where there is none."""
     at = call.ports.clock()
-    broker = fleet_of(call.ports).line.broker()
+    broker = call.ports.fleet.line.broker()
 
     def decision(bot: Bot) -> list[Event]:
         events = deciding.request_stop(
@@ -73,7 +71,6 @@ async def stop(command: StopBot, call: Call) -> Outcome:
 async def stop_and_archive(command: StopAndArchive, call: Call) -> Outcome:
     """Record the wish."""
     at = call.ports.clock()
-    fleet_of(call.ports)
     return await _wish(
         call,
         command.instance,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from commands.bots.steps import fleet_of
 from commands.bus import Call, Command, Handlers, Outcome
 from commands.deciding import append, fold
 from domain.bots import NEW, evolve, stream_of
@@ -27,7 +26,7 @@ async def tell(command: TellBot, call: Call) -> Outcome:
     bot = fold(NEW, evolve, (await ports.log.read([stream]))[stream])
     if not bot.known or bot.cleared:
         raise NotFound(f"Bot {command.instance} not found")
-    answer = await fleet_of(ports).line.command(
+    answer = await ports.fleet.line.command(
         command.instance, command.command, command.data, timeout_seconds=ANSWER_SECONDS
     )
     if answer is None:

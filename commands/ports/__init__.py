@@ -383,7 +383,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     spawn: Spawn
     server: str
     yaml: Yaml
+    fleet: Fleet
     banned: frozenset[str] = frozenset()
-    fleet: Fleet | None = None
     archives: Archives | None = None
     turns: Turns = msgspec.field(default_factory=Turns)

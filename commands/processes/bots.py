@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import structlog
 
-from commands.bots.steps import Life, Pause, fleet_of
+from commands.bots.steps import Life, Pause
 from commands.bus import origin_of_process
 from commands.deciding import fold
 from commands.ports import Ports, Write
@@ -46,9 +46,9 @@ class BotKeeper:
     """Carries the lives of all bots on. What it remembers saves reading; everything is in the log."""
 
     def __init__(self, ports: Ports, *, pause: Pause = asyncio.sleep) -> None:
-        """Take where bots run from the ports. Raises `Unavailable` where this server runs none."""
+        """Care for the bots of these ports."""
         self._ports = ports
-        self._fleet = fleet_of(ports)
+        self._fleet = ports.fleet
         self._pause = pause
         self._wanted: set[str] = set()
         self._working: set[str] = set()

@@ -31,6 +31,7 @@ from domain.portfolio import BalancesObserved, Holding
 from domain.reports import AccountReport
 from domain.values import OrderType, PositionAction, Side
 from tests.fakes.checkpoints import MemoryCheckpoints
+from tests.fakes.fleet import MemoryFleet
 from tests.fakes.log import MemoryLog
 from tests.fakes.lookup import ScanningLookup
 from tests.fakes.vault import MemoryVault
@@ -71,6 +72,7 @@ class Server:
             spawn=self.spawn,
             server="s1",
             yaml=HummingbotYaml(),
+            fleet=MemoryFleet(lambda: self.now).port(),
         )
         self.bus = Bus(ports, HANDLERS)
         self.spawn(self.intake.run(self.bus), waits=False)

@@ -55,6 +55,7 @@ from tests.bench.library import library_recorder
 from tests.bench.load import is_ready
 from tests.bench.stub_log import StubLog
 from tests.fakes.checkpoints import MemoryCheckpoints
+from tests.fakes.fleet import MemoryFleet
 from tests.fakes.lookup import ScanningLookup
 from tests.fakes.vault import MemoryVault
 from write_api.orders import OrderRequest, on_the_wire
@@ -154,6 +155,7 @@ async def nectar(wanted: Wanted, settings: Settings) -> AsyncIterator[App]:
             spawn=sending,
             server="bench",
             yaml=HummingbotYaml(),
+            fleet=MemoryFleet(now).port(),
         )
         bus = Bus(ports, HANDLERS)
         loops.append(tasks.create_task(intake.run(bus)))

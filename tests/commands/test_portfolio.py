@@ -223,13 +223,17 @@ async def test_every_job_has_a_name_and_an_interval() -> None:
 
     async with world() as w:
         watch = OrderWatch(w.bus, w.intake.drain)
-        table = jobs(w.bus, watch, observe_every=timedelta(minutes=5), reconcile_every=timedelta(minutes=2))
+        table = jobs(
+            w.bus, watch, observe_every=timedelta(minutes=5), reconcile_every=timedelta(minutes=2), keeper=w.keeper
+        )
         assert [job.name for job in table] == [
             "observe_balances",
             "reconcile",
             "settle_orders",
             "forget_keys",
             "reconnect",
+            "watch_bots",
+            "look_at_bots",
         ]
         for job in table:
             await job.run()
