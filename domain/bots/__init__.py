@@ -30,6 +30,7 @@ from domain.bots.life import (
     stream_of,
 )
 from domain.bots.updates import (
+    RETENTION,
     UPDATE_EVENTS,
     BotEventTold,
     BotHeard,
@@ -38,17 +39,19 @@ from domain.bots.updates import (
     BotStatusReported,
     BotTalkedNonsense,
     ControllerReported,
+    SealedRun,
     UpdatesDropped,
     updates_of,
 )
 
-EVENTS = (*LIFE_EVENTS, *UPDATE_EVENTS)
+EVENTS = (*LIFE_EVENTS, *UPDATE_EVENTS, UpdatesDropped)
 
 __all__ = [
     "EVENTS",
     "LIFE_EVENTS",
     "LONGEST_NAME",
     "NEW",
+    "RETENTION",
     "UPDATE_EVENTS",
     "ArchivePlace",
     "Bot",
@@ -73,6 +76,7 @@ __all__ = [
     "BotTalkedNonsense",
     "BotWoundDown",
     "ControllerReported",
+    "SealedRun",
     "Step",
     "UpdatesDropped",
     "evolve",

@@ -1,8 +1,10 @@
-"""What bots tell on the broker, message by message. Stream `bot_updates-<instance>`.
+"""What bots tell on the broker, message by message. Stream `bot_updates-<instance>`; and that old ones were dropped.
 
 Figures stay the text that the bot sent: `msgspec.Raw` holds it, with bare NaN and infinities replaced by null, which is
 the only thing in a bot's JSON that is not JSON. `heard_at` is our clock, `sent_at` the bot's.
 """
+
+from collections.abc import Sequence
 
 import msgspec
 
@@ -80,17 +82,32 @@ class BotTalkedNonsense(Event, frozen=True, kw_only=True):
     heard_at: Utc
 
 
-class UpdatesDropped(Event, frozen=True, kw_only=True):
-    """Old updates of a bot were deleted, as the operator's setting says.
+class SealedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the events under one seal, positions `first` to `last`, when some of them were dropped.
 
-    Positions `first` to `last` of the log held `count` events of the stream, with the SHA-256 `digest` over them.
+    In `dropped` the bit `n` (of byte `n // 8`, lowest first) stands for position `first + n`; `kept` is a SHA-256 over
+    the leaves of those that stay, in order.
     """
 
-    instance: str
+    first: int
+    last: int
+    dropped: bytes
+    kept: bytes
+
+
+class UpdatesDropped(Event, frozen=True, kw_only=True):
+    """Old updates of bots were deleted, as the operator's setting says. Stream `retention`.
+
+    `count` of them, between the positions `first` and `last` of the log; `digest` is a SHA-256 over their leaves, in
+    order. `signature` is that of the key that seals are signed with: whoever can write to the log cannot make one.
+    """
+
     first: int
     last: int
     count: int
-    digest: str
+    runs: Sequence[SealedRun]
+    digest: bytes
+    signature: bytes
     dropped_at: Utc
 
 
@@ -102,8 +119,10 @@ UPDATE_EVENTS = (
     ControllerReported,
     BotEventTold,
     BotTalkedNonsense,
-    UpdatesDropped,
 )
+
+RETENTION = "retention"
+"""The stream that says what was dropped."""
 
 
 def updates_of(instance: str) -> str:

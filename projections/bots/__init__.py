@@ -8,8 +8,8 @@ from typing import Any, LiteralString, TypeVar
 import msgspec
 
 from domain.bots import (
-    EVENTS,
     LIFE_EVENTS,
+    UPDATE_EVENTS,
     BotDeployed,
     BotLogged,
     BotStarted,
@@ -133,4 +133,4 @@ def _struct(type_: type[Row], row: Sequence[Any]) -> Row:
     return type_(**dict(zip(type_.__struct_fields__, row, strict=True)))
 
 
-VIEW = View(name="bots", tables=TABLES, indexes=INDEXES, handles=EVENTS, apply=apply)
+VIEW = View(name="bots", tables=TABLES, indexes=INDEXES, handles=(*LIFE_EVENTS, *UPDATE_EVENTS), apply=apply)

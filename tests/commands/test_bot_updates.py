@@ -9,7 +9,7 @@ import pytest
 from commands.bots import updates
 from commands.bots.updates import BotIntake, RecordUpdates, Updates
 from commands.ports import Write
-from domain.bots import BotHeard, BotLogged, UpdatesDropped, updates_of
+from domain.bots import BotHeard, BotLogged, BotNotified, updates_of
 from domain.errors import Unavailable
 from tests.commands.world import T0, World, world
 
@@ -111,15 +111,15 @@ async def test_it_goes_on_behind_what_a_server_before_recorded():
 
 
 async def test_what_else_is_put_into_a_stream_does_not_stop_it():
-    dropped = UpdatesDropped(instance="x", first=1, last=2, count=1, digest="00", dropped_at=T0)
+    strange = BotNotified(instance="x", message="of another server", heard_at=T0)
     async with world() as around, intake_of(around) as intake:
         intake("x", [beat("x", 1)], 30)
         await drained(intake)
-        await append(around, "x", 1, dropped)
+        await append(around, "x", 1, strange)
         intake("x", [beat("x", 2)], 30)
         intake("y", [beat("y", 2)], 30)
         await drained(intake)
-        assert await around.events(updates_of("x")) == [beat("x", 1), dropped, beat("x", 2)]
+        assert await around.events(updates_of("x")) == [beat("x", 1), strange, beat("x", 2)]
         assert await around.events(updates_of("y")) == [beat("y", 2)]
 
 

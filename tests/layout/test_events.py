@@ -24,6 +24,7 @@ UNVIEWED = {
         ("ContainerStarted", "ContainerStopped", "ContainerRemoved", "ImagePulled"),
         "for the audit alone: what there is, the engine says as it is now",
     ),
+    "UpdatesDropped": "changes nothing that is shown; the audit reads every event",
     "MarginRefused": "changes nothing; it is the answer to the request before it",
 }
 

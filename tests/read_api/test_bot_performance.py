@@ -95,7 +95,7 @@ async def test_pages_neither_skip_nor_repeat(fleet: Fleet):
 async def page_by_page(fleet: Fleet, **query: Any) -> list[tuple[str, str, float]]:
     """Return all samples, read in pages."""
     found: list[tuple[str, str, float]] = []
-    cursor: dict[str, str] = {}
+    cursor: dict[str, Any] = {}
     while True:
         page = await fleet.ask("/controller-performance/history", **query, **cursor)
         found += [(s["bot_name"], s["controller_id"], s["performance"]["global_pnl_quote"]) for s in page["data"]]
