@@ -3,6 +3,7 @@
 from litestar import Controller
 
 from read_api.accounts import Accounts
+from read_api.analytics import Analytics
 from read_api.archives import Archives
 from read_api.audit import Audit
 from read_api.audit.feed import AuditFeed
@@ -39,4 +40,5 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     Sockets,
     Reconciliation,
     Archives,
+    Analytics,
 )

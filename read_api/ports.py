@@ -1,7 +1,7 @@
 """What the read routes ask of the outside. The composition root fills these."""
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol, TypeVar, runtime_checkable
@@ -210,6 +210,23 @@ class Candles(Protocol):
 
     async def between(self, connector: str, trading_pair: str, name: str, start: int, end: int) -> Columns:
         """Return the candles that begin between two times, both included, in seconds since 1970."""
+        ...
+
+    def following(self, connector: str, trading_pair: str, name: str, count: int) -> AbstractContextManager[None]:
+        """Follow the newest candles for as long as the block lasts, by asking for them: `states` lists them."""
+        ...
+
+    def states(self, timeout_seconds: float) -> Sequence[FeedState]:
+        """Return how the series stand that somebody follows, or asked the newest of within so many seconds."""
+        ...
+
+
+@runtime_checkable
+class Tables(Protocol):
+    """Writes rows as files of other formats."""
+
+    def parquet(self, rows: Sequence[Mapping[str, object]]) -> bytes:
+        """Return a Parquet file of rows with the same columns. Raises `Invalid` where its library is not installed."""
         ...
 
 

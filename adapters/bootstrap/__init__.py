@@ -34,6 +34,7 @@ from adapters.readiness import Readiness
 from adapters.scheduler import scheduled
 from adapters.seals import Sealer
 from adapters.settings import Settings
+from adapters.tables import Tables
 from adapters.turn import Turn
 from adapters.vault import Vault
 from adapters.yaml import HummingbotYaml
@@ -226,6 +227,7 @@ async def server(
                     "roster": roster,
                     "yaml": ports.yaml,
                     "long_answers": Kept(),
+                    "tables": Tables(),
                     "sockets": socket_topics(feeds, candles, WatchedBots(pool, roster), terms(settings)),
                     "following": Following(tail=log, stopping=stopping or asyncio.Event()),
                 },

@@ -1,4 +1,4 @@
-"""Send an answer that is ready: bytes of JSON, sent as they are."""
+"""Send an answer that is ready: bytes, of JSON as a rule, sent as they are."""
 
 import asyncio
 from collections.abc import Iterable
@@ -7,15 +7,22 @@ from adapters.http.protocol import Receive, Scope, Send
 
 
 class Answer:
-    """An application that answers with this JSON. `headers` are more of them, names in lower case."""
+    """An application that answers with these bytes. `headers` are more of them, names in lower case."""
 
     __slots__ = ("_body", "_headers", "_status")
 
-    def __init__(self, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        *,
+        content_type: bytes = b"application/json",
+    ) -> None:
         self._status = status
         self._body = body
         self._headers = [
-            (b"content-type", b"application/json"),
+            (b"content-type", content_type),
             (b"content-length", b"%d" % len(body)),
             *headers,
         ]

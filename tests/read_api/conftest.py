@@ -11,6 +11,7 @@ import pytest
 from adapters.asgi import build
 from adapters.http.callers import Committed
 from adapters.settings import Settings
+from adapters.tables import Tables
 from adapters.yaml import HummingbotYaml
 from commands.ports import Log
 from domain.connectors import ConfigField, TradingRule
@@ -151,7 +152,9 @@ async def server(database_url: str, log: Log) -> AsyncIterator[Server]:
             "bot_files": FewBots(),
             "yaml": HummingbotYaml(),
             "candles": None,  # their own tests bring a venue that has some
+            "containers": None,  # theirs bring an engine
             "long_answers": Kept(),
+            "tables": Tables(),
             "sockets": None,  # only a real server has those
             "following": Following(tail=log, stopping=asyncio.Event()),
         }

@@ -1,0 +1,260 @@
+"""What trading has earned, by our own orders and by archived bots: figures, equity, trades, tax lots.
+
+Routes of ours. Every figure is exact, a string in JSON; definitions stand in `docs/analytics.md`.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Annotated
+
+import msgspec
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+
+from adapters.http.answers import Answer
+from adapters.http.bodies import Text
+from adapters.http.requests import Request
+from domain.analytics.lots import Method
+from domain.errors import Invalid
+from projections import analytics
+from projections.analytics import VIEWS, Chosen, Traded
+from read_api.analytics import formats, rows
+from read_api.analytics.rows import GROUPS, Row
+from read_api.pages import described
+from read_api.ports import Tables
+from read_api.settle import Headers, Reads
+
+Names = Annotated[list[Text], msgspec.Meta(max_length=1000)]
+Groups = Annotated[str, msgspec.Meta(max_length=100)]
+MethodName = Annotated[str, msgspec.Meta(pattern="^(average|fifo|lifo|hifo)$")]
+Interval = Annotated[str, msgspec.Meta(pattern="^(1m|5m|15m|30m|1h|4h|12h|1d)$")]
+Which = Annotated[str, msgspec.Meta(pattern="^(open|closed)$")]
+Size = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Start = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+
+class AnalysisPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of an analysis."""
+
+    data: Sequence[dict[str, object]]
+
+
+def moment(name: str, given: str | None) -> datetime | None:
+    """Return a time in ISO 8601, in UTC where it does not say. Raises `Invalid` for what is none."""
+    if not given:
+        return None
+    try:
+        at = datetime.fromisoformat(given)
+    except ValueError as e:
+        raise Invalid(f"{name} '{given[:40]}' is no time: write it as 2026-11-22T08:00:00Z") from e
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def groups_of(given: str | None) -> list[str]:
+    """Return what figures are grouped by, words between commas. Raises `Invalid`, naming the one that is unknown."""
+    groups = [word.strip() for word in (given or "").split(",") if word.strip()]
+    for group in groups:
+        if group not in GROUPS:
+            raise Invalid(f"group_by '{group[:40]}' is none of {', '.join(GROUPS)}")
+    return list(dict.fromkeys(groups))
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Which trades, and from when on they count."""
+
+    chosen: Chosen
+    since: datetime | None
+
+
+def asked(
+    *,
+    account_names: list[str] | None,
+    bot_names: list[str] | None,
+    controller_ids: list[str] | None,
+    connector_names: list[str] | None,
+    trading_pairs: list[str] | None,
+    start: str | None,
+    end: str | None,
+) -> Asked:
+    """Return what a query asks for. Raises `Invalid` for times that are none, or stand the wrong way round."""
+    since, until = moment("start", start), moment("end", end)
+    if since is not None and until is not None and until < since:
+        raise Invalid(f"end '{end}' is before start '{start}'")
+    chosen = Chosen(
+        accounts=account_names or None,
+        bots=bot_names or None,
+        controllers=controller_ids or None,
+        connectors=connector_names or None,
+        trading_pairs=trading_pairs or None,
+    )
+    return Asked(chosen=chosen if until is None else msgspec.structs.replace(chosen, until=until), since=since)
+
+
+async def traded(request: Request, reads: Reads, wanted: Asked) -> tuple[Sequence[Traded], Headers]:
+    """Return the trades that a query is about, those before its start among them."""
+    headers = await reads.settle(request, *VIEWS)
+    async with reads.connection() as connection:
+        return await analytics.traded(connection, wanted.chosen), headers
+
+
+class Analytics(Controller):
+    """What trading has earned."""
+
+    path = "/analytics"
+    tags = ("Analytics",)
+
+    @get(
+        "/performance",
+        status_code=200,
+        summary="Say what trading has earned",
+        responses=described(AnalysisPage, "Figures of each group"),
+    )
+    async def performance(
+        self,
+        *,
+        request: Request,
+        reads: NamedDependency[Reads],
+        tables: NamedDependency[Tables],
+        group_by: FromQuery[Groups | None] = None,
+        method: FromQuery[MethodName] = "average",
+        start: FromQuery[Text | None] = None,
+        end: FromQuery[Text | None] = None,
+        account_names: FromQuery[Names | None] = None,
+        bot_names: FromQuery[Names | None] = None,
+        controller_ids: FromQuery[Names | None] = None,
+        connector_names: FromQuery[Names | None] = None,
+        trading_pairs: FromQuery[Names | None] = None,
+    ) -> Answer:
+        """Answer profit, fees, wins and risk, of all trades or by account, bot, controller, connector, pair and day."""
+        groups = groups_of(group_by)
+        wanted = asked(
+            account_names=account_names,
+            bot_names=bot_names,
+            controller_ids=controller_ids,
+            connector_names=connector_names,
+            trading_pairs=trading_pairs,
+            start=start,
+            end=end,
+        )
+        found, headers = await traded(request, reads, wanted)
+        made = partial(rows.performance, found, groups=groups, method=Method(method), since=wanted.since)
+        return formats.answer(formats.wanted(request), await _apart(made), tables, headers, method=method)
+
+    @get(
+        "/equity",
+        status_code=200,
+        summary="Show profit over time",
+        responses=described(AnalysisPage, "How things stood at the end of each interval"),
+    )
+    async def equity(
+        self,
+        *,
+        request: Request,
+        reads: NamedDependency[Reads],
+        tables: NamedDependency[Tables],
+        interval: FromQuery[Interval] = "1h",
+        method: FromQuery[MethodName] = "average",
+        start: FromQuery[Text | None] = None,
+        end: FromQuery[Text | None] = None,
+        account_names: FromQuery[Names | None] = None,
+        bot_names: FromQuery[Names | None] = None,
+        controller_ids: FromQuery[Names | None] = None,
+        connector_names: FromQuery[Names | None] = None,
+        trading_pairs: FromQuery[Names | None] = None,
+    ) -> Answer:
+        """Answer profit, fees and exposure at the end of each interval in which something was traded."""
+        wanted = asked(
+            account_names=account_names,
+            bot_names=bot_names,
+            controller_ids=controller_ids,
+            connector_names=connector_names,
+            trading_pairs=trading_pairs,
+            start=start,
+            end=end,
+        )
+        every = int(interval[:-1]) * _UNITS[interval[-1]]
+        found, headers = await traded(request, reads, wanted)
+        made = partial(rows.equity, found, every=every, method=Method(method), since=wanted.since)
+        return formats.answer(formats.wanted(request), await _apart(made), tables, headers, interval=interval)
+
+    @get(
+        "/trades",
+        status_code=200,
+        summary="List trades with what they closed",
+        responses=described(AnalysisPage, "Trades, oldest first"),
+    )
+    async def trades(
+        self,
+        *,
+        request: Request,
+        reads: NamedDependency[Reads],
+        tables: NamedDependency[Tables],
+        method: FromQuery[MethodName] = "average",
+        limit: FromQuery[Size] = 1000,
+        offset: FromQuery[Start] = 0,
+        start: FromQuery[Text | None] = None,
+        end: FromQuery[Text | None] = None,
+        account_names: FromQuery[Names | None] = None,
+        bot_names: FromQuery[Names | None] = None,
+        controller_ids: FromQuery[Names | None] = None,
+        connector_names: FromQuery[Names | None] = None,
+        trading_pairs: FromQuery[Names | None] = None,
+    ) -> Answer:
+        """Answer trades with the position after each and the profit that it realized."""
+        wanted = asked(
+            account_names=account_names,
+            bot_names=bot_names,
+            controller_ids=controller_ids,
+            connector_names=connector_names,
+            trading_pairs=trading_pairs,
+            start=start,
+            end=end,
+        )
+        found, headers = await traded(request, reads, wanted)
+        made = await _apart(partial(rows.trades, found, method=Method(method), since=wanted.since))
+        part = made[offset : offset + limit]
+        pagination = {"total": len(made), "limit": limit, "offset": offset, "has_more": offset + limit < len(made)}
+        return formats.answer(formats.wanted(request), part, tables, headers, pagination=pagination)
+
+    @get(
+        "/lots",
+        status_code=200,
+        summary="List tax lots",
+        responses=described(AnalysisPage, "Lots that are held, or that were sold"),
+    )
+    async def lots(
+        self,
+        *,
+        request: Request,
+        reads: NamedDependency[Reads],
+        tables: NamedDependency[Tables],
+        method: FromQuery[MethodName] = "fifo",
+        which: FromQuery[Which] = "open",
+        end: FromQuery[Text | None] = None,
+        account_names: FromQuery[Names | None] = None,
+        connector_names: FromQuery[Names | None] = None,
+    ) -> Answer:
+        """Answer what each account holds of each asset and what it cost, or what it sold and what that brought."""
+        wanted = asked(
+            account_names=account_names or None,
+            bot_names=None,
+            controller_ids=None,
+            connector_names=connector_names,
+            trading_pairs=None,
+            start=None,
+            end=end,
+        )
+        found, headers = await traded(request, reads, wanted)
+        own = [told for told in found if told.kind == "account"]
+        made = partial(rows.lots, own, method=Method(method), closed=which == "closed")
+        return formats.answer(formats.wanted(request), await _apart(made), tables, headers, method=method)
+
+
+async def _apart(work: "partial[list[Row]]") -> list[Row]:
+    """Reckon in a thread: many trades take a while, and others want answers meanwhile."""
+    return await asyncio.to_thread(work)

@@ -1,0 +1,130 @@
+"""What trading has earned, as the routes answer it: by group, over time, trade by trade, lot by lot."""
+
+import csv
+import io
+
+import polars as pl
+import pytest
+
+from tests.projections.archived import ARCHIVES
+from tests.projections.given import filled, placed
+from tests.read_api.conftest import Server, pool, server, template
+
+__all__ = ["pool", "server", "template"]
+
+OWN = [
+    placed("o1"),
+    filled("o1", "t1", "1", "100"),
+    placed("o2", 60, side="SELL"),
+    filled("o2", "t2", "0.5", "120"),
+]
+
+
+async def test_our_own_orders_and_archived_bots_are_reckoned_alike(server: Server):
+    await server.told([*OWN, *ARCHIVES])
+    answer = await server.ask("/analytics/performance?group_by=account,bot")
+    rows = {row["account"] or row["bot"]: row for row in answer["data"]}
+    own, kept = rows["master_account"], rows["kept"]
+    assert (own["trades"], own["realized_pnl"], own["unrealized_pnl"], own["fees"]) == (2, "10", "10", "0.2")
+    assert own["net_pnl"] == "19.8"
+    # Of the archive: see its own test; the fee of one trade has no known price.
+    assert (kept["realized_pnl"], kept["fees"], kept["net_pnl"]) == ("40", "0.4", "39.6")
+    assert kept["trades_with_unpriced_fees"] == 1
+
+
+async def test_the_whole_is_the_sum_of_its_groups_whatever_the_group(server: Server):
+    await server.told([*OWN, *ARCHIVES])
+    (whole,) = (await server.ask("/analytics/performance"))["data"]
+    for group in ("account", "bot", "connector", "pair", "day"):
+        rows = (await server.ask(f"/analytics/performance?group_by={group}"))["data"]
+        for figure in ("volume", "fees", "realized_pnl", "net_pnl"):
+            assert sum(float(row[figure]) for row in rows) == pytest.approx(float(whole[figure])), (group, figure)
+
+
+async def test_orders_of_controllers_are_known_by_their_executors(server: Server):
+    await server.told(ARCHIVES)
+    rows = (await server.ask("/analytics/performance?group_by=controller&bot_names=kept"))["data"]
+    assert {row["controller"]: row["trades"] for row in rows} == {"pmm": 5}
+    assert (await server.ask("/analytics/performance?controller_ids=nobody"))["data"] == []
+
+
+async def test_methods_differ_in_the_split_and_agree_on_the_sum(server: Server):
+    story = [placed("a", amount="9"), filled("a", "t1", "1", "100"), filled("a", "t2", "1", "300")]
+    await server.told([*story, placed("b", 60, side="SELL"), filled("b", "t3", "1", "250")])
+    found = {}
+    for method in ("average", "fifo", "lifo", "hifo"):
+        (row,) = (await server.ask(f"/analytics/performance?method={method}"))["data"]
+        found[method] = (row["realized_pnl"], row["unrealized_pnl"])
+    assert found == {"average": ("50", "50"), "fifo": ("150", "-50"), "lifo": ("-50", "150"), "hifo": ("-50", "150")}
+
+
+async def test_a_time_counts_what_was_earned_in_it_alone(server: Server):
+    await server.told(OWN)
+    (first,) = (await server.ask("/analytics/performance?end=2026-03-01T12:00:30Z"))["data"]
+    (second,) = (await server.ask("/analytics/performance?start=2026-03-01T12:00:30Z"))["data"]
+    (whole,) = (await server.ask("/analytics/performance"))["data"]
+    assert float(first["net_pnl"]) + float(second["net_pnl"]) == pytest.approx(float(whole["net_pnl"]))
+
+
+async def test_equity_ends_where_performance_does(server: Server):
+    await server.told([*OWN, *ARCHIVES])
+    points = (await server.ask("/analytics/equity?interval=1m"))["data"]
+    (whole,) = (await server.ask("/analytics/performance"))["data"]
+    assert points[-1]["net_pnl"] == whole["net_pnl"]
+    for point in points:
+        parts = float(point["realized_pnl"]) + float(point["unrealized_pnl"]) - float(point["fees"])
+        assert float(point["net_pnl"]) == pytest.approx(parts)
+
+
+async def test_trades_tell_what_each_closed_and_come_in_pages(server: Server):
+    await server.told(OWN)
+    page = await server.ask("/analytics/trades?limit=1&offset=1")
+    (row,) = page["data"]
+    assert (row["trade_id"], row["position"], row["realized_pnl"], row["entry_price"]) == ("t2", "0.5", "10", "100")
+    assert page["pagination"] == {"total": 2, "limit": 1, "offset": 1, "has_more": False}
+
+
+async def test_lots_are_those_that_are_held_or_those_that_were_sold(server: Server):
+    await server.told([*OWN, *ARCHIVES])
+    (held,) = (await server.ask("/analytics/lots"))["data"]
+    assert (held["asset"], held["amount"], held["cost"], held["opened_by"]) == ("BTC", "0.5", "50.05", "t1")
+    (sold,) = (await server.ask("/analytics/lots?which=closed"))["data"]
+    assert (sold["amount"], sold["cost"], sold["proceeds"], sold["gain"]) == ("0.5", "50.05", "59.9", "9.85")
+    assert (sold["opened_by"], sold["closed_by"]) == ("t1", "t2")
+
+
+@pytest.mark.parametrize("route", ["performance", "equity", "trades", "lots"])
+async def test_the_same_rows_come_as_csv_and_parquet(server: Server, route: str):
+    await server.told(OWN)
+    shown = (await server.ask(f"/analytics/{route}"))["data"]
+    written = await server.client.get(f"/analytics/{route}", headers={"Accept": "text/csv"})
+    assert written.headers["content-type"].startswith("text/csv")
+    assert len(list(csv.DictReader(io.StringIO(written.text)))) == len(shown)
+    filed = await server.client.get(f"/analytics/{route}", headers={"Accept": "application/vnd.apache.parquet"})
+    table = pl.read_parquet(io.BytesIO(filed.content))
+    assert (table.height, table.columns) == (len(shown), list(shown[0]))
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "word"),
+    [
+        ("performance?group_by=colour", 400, "colour"),
+        ("performance?start=yesterday", 400, "yesterday"),
+        ("performance?start=2026-03-02&end=2026-03-01", 400, "before"),
+        ("performance?method=best", 422, "method"),
+        ("equity?interval=7m", 422, "interval"),
+        ("trades?limit=0", 422, "limit"),
+        ("lots?which=lost", 422, "which"),
+    ],
+)
+async def test_what_cannot_be_asked_is_named(server: Server, query: str, status: int, word: str):
+    answer = await server.client.get(f"/analytics/{query}")
+    assert answer.status_code == status
+    assert word in answer.text
+
+
+async def test_nothing_traded_is_no_row(server: Server):
+    for route in ("performance", "equity", "trades", "lots"):
+        assert (await server.ask(f"/analytics/{route}"))["data"] == []
+    empty = await server.client.get("/analytics/trades", headers={"Accept": "text/csv"})
+    assert empty.text == ""
