@@ -12,6 +12,7 @@ from projections.replay import rebuild
 from projections.views import VIEWS
 from tests.fakes.lookup import ScanningLookup
 from tests.projections.given import EVERYTHING, accepted, at, canceled, filled, observed, placed, tell
+from tests.projections.strategies import controller, script
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -68,3 +69,13 @@ async def test_the_memory_of_an_account_has_the_orders_that_ended_recently(datab
 def _fixed(order: OrderPlaced | OrderObserved) -> tuple[object, ...]:
     """Return what an order was placed with, without the words that views do not keep."""
     return (order.account, order.connector, order.trading_pair, order.side, order.amount, order.price)
+
+
+async def test_the_sources_are_what_the_whole_log_says(database_url: str, log: Log) -> None:
+    await tell(log, [script("watch", "a = 1\n"), controller("generic", "grid", "b\n"), script("gone", "")])
+    await tell(log, [script("gone", None), script("watch", "a = 2\n")])
+    await rebuild(database_url, log, VIEWS)
+    async with Pool.open(database_url, size=1) as pool:
+        found = await Views(pool, seen).sources()
+    assert found == await ScanningLookup(log).sources()
+    assert found == {"scripts/watch.py": "a = 2\n", "controllers/generic/grid.py": "b\n"}
