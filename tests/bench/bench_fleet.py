@@ -20,6 +20,7 @@ import httpx
 import psycopg
 import uvloop
 
+from adapters.logging import configure
 from adapters.mqtt.reading import read
 from tests.bench import bots
 from tests.bench.database import fresh_database
@@ -212,5 +213,6 @@ async def main() -> bool:
 
 
 if __name__ == "__main__":
+    configure("warning")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(0 if runner.run(main()) else 1)
