@@ -228,13 +228,15 @@ class SwarmPlace(DockerPlace):
     """Services of a Swarm of one machine."""
 
     def __init__(self, folder: Path, engine: Engine) -> None:
-        client = engine.client()
-        if client.info()["Swarm"]["LocalNodeState"] != "active":
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
-            client.swarm.init(advertise_addr="127.0.0.1", listen_addr=f"127.0.0.1:{port}")
-        client.close()
         super().__init__(folder, engine)
+        if self.client.info()["Swarm"]["LocalNodeState"] != "active":
+            self.join()
+
+    def join(self) -> None:
+        """Make a Swarm of the engine."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.client.swarm.init(advertise_addr="127.0.0.1", listen_addr=f"127.0.0.1:{port}")
 
     def made(self, connection: Connection) -> SwarmRuntime:
         return SwarmRuntime(
