@@ -68,16 +68,18 @@ class Shown(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """How long something took, in milliseconds: so often, in all, at least and at most; and of late."""
 
-    count: int
-    total_ms: float
-    least_ms: float
-    most_ms: float
-    recent: int
-    recent_ms: float
+    count: int = 0
+    total_ms: float = 0.0
+    least_ms: float = 0.0
+    most_ms: float = 0.0
+    recent: int = 0
+    recent_ms: float = 0.0
 
 
 class FeedState(msgspec.Struct, frozen=True, kw_only=True):
     """How a feed stands; what is None has not come yet. Without readers it ends at `ends_at`.
+
+    Of candles it says of which `interval`, and how many of the newest somebody wants.
 
     `heard` counts its news, `first` is the number of the first one since it last began, of which there were `began`
     beginnings and `failures`. What was `unreadable` is not shown. `making` is what it took to make what is shown.
@@ -101,3 +103,5 @@ class FeedState(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     unreadable: int
     making: Timing
+    interval: str | None = None
+    max_records: int | None = None

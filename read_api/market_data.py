@@ -20,7 +20,7 @@ from domain.rates import Prices
 from domain.values import ZERO, split_pair
 from projections import rates
 from read_api.pages import described
-from read_api.ports import Feeds, RateSources
+from read_api.ports import Candles, Feeds, RateSources
 from read_api.settle import Reads
 
 SOURCE_SECONDS = 3.0
@@ -153,7 +153,7 @@ def feed_on_the_wire(state: FeedState, now: datetime) -> FeedItem:
         last_access_time=state.asked_at.timestamp(),
         seconds_since_access=(now - state.asked_at).total_seconds(),
         will_expire_in=(state.ends_at - now).total_seconds(),
-        config=f"connector='{state.connector}' trading_pair='{state.trading_pair}'",
+        config=_config(state),
         connector_name=state.connector,
         trading_pair=state.trading_pair,
         readers=state.readers,
@@ -161,6 +161,16 @@ def feed_on_the_wire(state: FeedState, now: datetime) -> FeedItem:
         stale=state.stale,
         why=state.why,
     )
+
+
+def _config(state: FeedState) -> str:
+    config = f"connector='{state.connector}' trading_pair='{state.trading_pair}'"
+    return config if state.interval is None else f"{config} interval='{state.interval}' max_records={state.max_records}"
+
+
+def _name(state: FeedState) -> str:
+    parts = (state.kind, state.connector, state.trading_pair, state.interval)
+    return "_".join(part for part in parts if part is not None)
 
 
 def funding_on_the_wire(trading_pair: str, shown: Shown[FundingTerms]) -> FundingAnswer:
@@ -236,11 +246,11 @@ class MarketData(Controller):
         summary="List the live feeds",
         responses=described(dict[str, FeedItem], "Name of the feed → how it stands"),
     )
-    async def active_feeds(self, feeds: NamedDependency[Feeds]) -> Answer:
+    async def active_feeds(self, feeds: NamedDependency[Feeds], candles: NamedDependency[Candles]) -> Answer:
         """Answer which feeds are running, for whom, and how old their last news are."""
         now = feeds.now()
-        named = {f"{state.kind}_{state.connector}_{state.trading_pair}": state for state in feeds.states()}
-        return Answer(200, encode({name: feed_on_the_wire(state, now) for name, state in named.items()}))
+        states = [*feeds.states(), *candles.states(feeds.timeout_seconds)]
+        return Answer(200, encode({_name(state): feed_on_the_wire(state, now) for state in states}))
 
     @get("/settings", status_code=200, summary="Show the settings", responses=described(SettingsAnswer, "They"))
     async def settings(self, feeds: NamedDependency[Feeds]) -> Answer:

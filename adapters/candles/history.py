@@ -8,12 +8,13 @@ time is asked for, so that what one reader has asked for the next one finds.
 import asyncio
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 
 import structlog
 
 from adapters.candles.asking import CandleVenue, answer, doubt
+from adapters.candles.live import LiveCandles
 from adapters.candles.store import CandleStore
 from adapters.questions import Questions
 from commands.ports import Clock
@@ -36,6 +37,7 @@ from domain.candles import (
     unknown,
 )
 from domain.errors import Invalid, Unavailable
+from domain.market_data import FeedState
 from domain.values import split_pair
 
 logger = structlog.get_logger()
@@ -71,6 +73,7 @@ class CandleHistory:
         self._listed = tuple(listed)
         self._clock = clock
         self._newest: dict[Series, _Newest] = {}
+        self._live = LiveCandles(clock)
 
     def connectors(self) -> Sequence[str]:
         """Return the names of the connectors that have candles."""
@@ -96,13 +99,23 @@ class CandleHistory:
         end = slot(of, self._clock().timestamp()) + 1
         # One more than asked for: at the turn of an interval the newest one may not be there yet.
         wanted = (max(end - count - 1, 0), end)
-        try:
-            found = await self._candles(connector, trading_pair, of, wanted)
-        except TooOld as fewer:  # the newest are those that there are
-            if fewer.oldest is None:
-                raise
-            found = await self._candles(connector, trading_pair, of, (max(wanted[0], fewer.oldest), end))
+        self._venue(connector)
+        with self._live.looking(connector, trading_pair, name, count):
+            try:
+                found = await self._candles(connector, trading_pair, of, wanted)
+            except TooOld as fewer:  # the newest are those that there are
+                if fewer.oldest is None:
+                    raise
+                found = await self._candles(connector, trading_pair, of, (max(wanted[0], fewer.oldest), end))
         return Columns(*(column[-count:] for column in found))
+
+    def following(self, connector: str, trading_pair: str, name: str, count: int) -> AbstractContextManager[None]:
+        """Follow the newest candles for as long as the block lasts: they are listed by `states`."""
+        return self._live.following(connector, trading_pair, name, count)
+
+    def states(self, timeout_seconds: float) -> Sequence[FeedState]:
+        """Return how the series stand that are followed, or were asked for their newest so lately."""
+        return self._live.states(timeout_seconds)
 
     def _venue(self, connector: str) -> CandleVenue:
         venue = self._venues.get(connector)
@@ -195,19 +208,24 @@ class CandleHistory:
         await venue.begin(series.trading_pair, of)
         asked = (span[0], min(span[1], span[0] + venue.page))
         candles = await answer(venue, series, asked)
+        edge = settled(of, now)
         known = await asyncio.to_thread(self._store.known, series)
-        following = next((each.start for each in known if each.end > span[0]), settled(of, now))
-        is_hole = following <= span[0]
-        # An answer proves nothing about what is known already; what is asked again about a hole is of that hole alone.
-        bound = span[1] if is_hole else min(following, settled(of, now))
-        if not (candles or is_hole) and asked[1] < bound:
+        beside = next((each for each in known if each.end > span[0]), Known(edge, edge, 0))
+        is_hole = beside.start <= span[0]
+        if not (candles or is_hole) and asked[1] < min(beside.start, edge):
             # Some venues tell nothing of one range, and with a longer one what they have after it.
-            asked = (span[0], min(bound, span[0] + venue.page))
+            asked = (span[0], min(beside.start, edge, span[0] + venue.page))
             candles = await answer(venue, series, asked)
         slots = [slot(of, candle.timestamp) for candle in candles]
-        closed = min(proved(asked, slots)[1], bound)
+        closed = min(proved(asked, slots)[1], edge)
         if not is_hole:
+            closed = min(closed, beside.start)  # what is known already was asked for then
             await doubt(venue, series, (asked[0], min([*slots[:1], closed])), slots, now)
+        elif slots and slots[0] > beside.end:
+            try:
+                await doubt(venue, series, (beside.end, min(slots[0], closed)), slots, now)
+            except TooOld:
+                closed = span[1]  # the hole stays one, and what follows it was not asked about
         keep = [candle for candle in candles if slot(of, candle.timestamp) < closed]
         news = [Known(asked[0], closed, int(now))]
         await asyncio.to_thread(self._store.keep, series, keep, news, int(now))

@@ -6,7 +6,7 @@ What many clients look at is asked for and written as JSON once for all of them.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 from weakref import WeakValueDictionary
 
@@ -218,6 +218,10 @@ class Newest:
         self._failed_time = float("-inf")
         self._why = ""
 
+    def followed(self) -> AbstractContextManager[None]:
+        """Be listed among the live markets for as long as the block lasts."""
+        return self._candles.following(*self._series, self._count)
+
     async def __call__(self) -> tuple[list[CandleItem], msgspec.Raw]:
         """Return the candles, and their JSON. Raises as `Candles.latest`.
 
@@ -261,17 +265,18 @@ class CandleTopic:
     async def tell(self, begun: Begun, say: Say) -> None:
         """Tell, also when the venue does not answer for a while. Raises `DomainError` where there is nothing to."""
         await self._all()
-        await begun()
-        last: CandleItem | None = None
-        silent = False
-        while True:
-            try:
-                last, silent = await self._told(last, say), False
-            except Unavailable as reason:
-                if not silent:
-                    await say(refusal(reason, self.id))
-                silent = True
-            await asyncio.sleep(self._interval)
+        with self._all.followed():
+            await begun()
+            last: CandleItem | None = None
+            silent = False
+            while True:
+                try:
+                    last, silent = await self._told(last, say), False
+                except Unavailable as reason:
+                    if not silent:
+                        await say(refusal(reason, self.id))
+                    silent = True
+                await asyncio.sleep(self._interval)
 
     async def _told(self, last: CandleItem | None, say: Say) -> CandleItem | None:
         """Tell what is new to one who knows a last candle, and return the one known then."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from adapters.candles import history
+from adapters.candles import history, live
 from adapters.candles.history import CandleHistory
 from adapters.candles.store import CandleStore
 from domain.candles import INTERVALS, LONGEST_WAIT_SECONDS, MOST_CANDLES, MOST_NEWEST, Series, settled, slot
@@ -156,6 +157,53 @@ async def test_who_looks_within_a_second_sees_what_was_asked_before(stage):
     stage.clock.seconds += 0.2
     await stage.latest(3)
     assert len(stage.venue.asked) == asked + 1
+
+
+async def test_who_follows_the_newest_is_listed_and_all_share_one_question_a_second(stage):
+    stage.venue.fill(*range(FIRST, FIRST + 20))
+    assert stage.history.states(600) == []
+    await stage.between(FIRST, FIRST + 10)
+    assert stage.history.states(600) == []  # what is past is asked for, not followed
+    with stage.history.following(*BTC, 100):
+        asked = len(stage.venue.asked)
+        for count in (3, 1, 5, 2):
+            await stage.latest(count)
+        assert sum(end > FIRST + 20 for _, end in stage.venue.asked[asked:]) == 1
+        (state,) = stage.history.states(0)
+        assert (state.kind, state.connector, state.trading_pair, state.interval) == ("candles", *BTC)
+        assert (state.readers, state.max_records, state.heard, state.stale) == (1, 100, 4, False)
+    (state,) = stage.history.states(600)
+    assert (state.readers, state.ends_at) == (0, stage.clock() + timedelta(seconds=600))
+    assert stage.history.states(-1) == []  # it was asked for longer ago than that
+
+
+async def test_candles_that_do_not_come_any_more_are_listed_with_the_reason(stage):
+    stage.venue.fill(*range(FIRST, FIRST + 20))
+    await stage.latest(3)
+
+    async def away(*_):
+        raise Unavailable("the venue does not answer")
+
+    stage.venue.candles = away
+    stage.clock.seconds += 60
+    with pytest.raises(Unavailable):
+        await stage.latest(3)
+    (state,) = stage.history.states(600)
+    assert (state.stale, state.why, state.failures) == (True, "the venue does not answer", 1)
+    with pytest.raises(Invalid):
+        await stage.history.latest("holed", "NO-USDT", "1m", 3)
+    with pytest.raises(Invalid):
+        await stage.history.latest("nope", "BTC-USDT", "1m", 3)
+    assert len(stage.history.states(600)) == 1
+
+
+async def test_of_series_that_nobody_follows_only_the_last_are_remembered(stage, monkeypatch):
+    monkeypatch.setattr(live, "REMEMBERED", 2)
+    stage.venue.fill(*range(FIRST, FIRST + 20))
+    with stage.history.following("holed", "BTC-USDT", "1h", 7):
+        for name in ("1m", "3m", "5m"):
+            await stage.history.latest("holed", "BTC-USDT", name, 1)
+        assert {state.interval for state in stage.history.states(600)} == {"1h", "3m", "5m"}
 
 
 async def test_the_newest_are_so_many_even_before_the_first_trade_of_an_interval(stage):

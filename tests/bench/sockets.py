@@ -4,7 +4,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
 import uvloop
@@ -17,6 +17,7 @@ from adapters.market_data.sources import USUAL
 from adapters.settings import Settings
 from adapters.uvicorn import web
 from domain.candles import Columns
+from domain.market_data import FeedState
 from read_api.executors import NoExecutors
 from read_api.sockets import Sockets, socket_topics
 from read_api.sockets.conversation import Terms
@@ -36,6 +37,12 @@ class NoCandles:
 
     async def between(self, connector: str, trading_pair: str, name: str, start: int, end: int) -> Columns:
         raise NotImplementedError
+
+    def following(self, connector: str, trading_pair: str, name: str, count: int) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def states(self, timeout_seconds: float) -> list[FeedState]:
+        return []
 
 
 def _now() -> datetime:

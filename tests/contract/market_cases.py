@@ -17,7 +17,7 @@ MARKET_DATA = {
         path="/market-data/trading-pair/add", body={**_OTHER, "account_name": "master_account"}
     ),
     "get_active_feeds__empty": get("/market-data/active-feeds"),
-    "get_active_feeds__live": get("/market-data/active-feeds", maps=("$",)),
+    "get_active_feeds__live": get("/market-data/active-feeds", maps=("$",)),  # with candles: `test_market_data.py`
     "get_funding_info__live": Case(
         path="/market-data/funding-info", body={**_PAIR, "connector_name": "paper_perpetual"}
     ),

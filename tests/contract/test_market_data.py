@@ -9,7 +9,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning"),
 ]
 
-CANDLES = {"get_candles", "get_historical_candles", "get_candles_last_days", "get_available_candle_connectors"}
+CANDLES = {"get_historical_candles", "get_candles_last_days", "get_available_candle_connectors"}
 PAIR = ("paper", "BTC-USDT")
 
 
@@ -44,7 +44,12 @@ async def test_every_method_of_the_client_works(server):
             1 / (await router.get_rates("SOL-BTC"))["rates"]["SOL-BTC"], rel=0.01
         )
         assert rates["rates"]["X-Y"] is None
-        assert "order_book_paper_BTC-USDT" in await calls("get_active_feeds")()
+        await calls("get_candles")(*PAIR, interval="5m", max_records=5)
+        live = await calls("get_active_feeds")()
+        assert "order_book_paper_BTC-USDT" in live
+        candles = live["candles_paper_BTC-USDT_5m"]
+        assert candles["config"] == "connector='paper' trading_pair='BTC-USDT' interval='5m' max_records=5"
+        assert (candles["feed_type"], candles["stale"], candles["will_expire_in"] > 590) == ("candles", False, True)
         assert (await calls("get_market_data_settings")())["feed_timeout"] == 600
         assert (await calls("get_order_book_diagnostics")("paper"))["tracker_ready"] is True
         assert "BTC-USDT" in (await calls("restart_order_book_tracker")("paper"))["trading_pairs"]

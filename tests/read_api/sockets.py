@@ -2,7 +2,7 @@
 
 import asyncio
 from array import array
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import msgspec
 
@@ -30,6 +30,7 @@ class ToldCandles:
         self.said = [(60, 1.0), (120, 2.0)]
         self.away = False
         self.broken = False
+        self.followed = []
 
     def connectors(self):
         return ["binance"]
@@ -47,6 +48,17 @@ class ToldCandles:
 
     async def between(self, connector, trading_pair, name, start, end):
         raise NotImplementedError
+
+    @contextmanager
+    def following(self, connector, trading_pair, name, count):
+        self.followed.append((connector, trading_pair, name, count))
+        try:
+            yield
+        finally:
+            self.followed.remove((connector, trading_pair, name, count))
+
+    def states(self, timeout_seconds):
+        return []
 
 
 class World:

@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from adapters.asgi import build
+from adapters.candles.history import CandleHistory
+from adapters.candles.store import CandleStore
 from adapters.market_data.feeds import Feeds
 from adapters.market_data.sources import Source
 from adapters.settings import Settings
@@ -16,7 +18,7 @@ from domain.market_data import NoTicker
 from domain.order_books import Book
 from read_api.market_data import MarketData
 from read_api.order_books import OrderBooks
-from tests.fakes.feeds import QUICK, ToldSource, book, paper_source, running_feeds
+from tests.fakes.feeds import QUICK, ToldSource, book, now, paper_source, running_feeds
 from tests.fakes.paper_trade import until
 from tests.http.app import client_of
 
@@ -46,14 +48,15 @@ class Served:
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[Served]:
+async def served(tmp_path) -> AsyncIterator[Served]:
     sources = {name: ToldSource("BTC-USDT", "ETH-USDT") for name in ("binance", "kraken")}
 
     def source(connector) -> Source:
         return sources.get(connector.name) or paper_source(connector)
 
     async with running_feeds(source, patience=QUICK) as feeds:
-        live = {"feeds": feeds, "reads": None, "rate_sources": None}
+        candles = CandleHistory(CandleStore(tmp_path), {}, listed=[], clock=now)
+        live = {"feeds": feeds, "candles": candles, "reads": None, "rate_sources": None}
         app = build([MarketData, OrderBooks], [], live, Settings.from_environment({}))
         async with client_of(app) as client:
             yield Served(client, feeds, sources)

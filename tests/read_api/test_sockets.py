@@ -192,6 +192,7 @@ async def test_trades_that_were_too_many_are_counted(world):
 async def test_candles_are_told_whole_then_as_they_change_then_whole_when_one_is_new(world):
     async with world.listener() as client:
         begun = await client.ask(**CANDLES, max_records=2)
+        assert world.candles.followed == [("binance", "BTC-USDT", "1m", 2)]
         assert begun["subscription_id"] == "candles_binance_BTC-USDT_1m"
         told = await client.hear()
         assert (told["type"], [one["close"] for one in told["data"]]) == ("candles", [1.0, 2.0])
