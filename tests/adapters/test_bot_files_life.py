@@ -2,23 +2,26 @@
 
 import asyncio
 import tempfile
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from adapters.bot_files import BotFolders
 from domain.bots import ArchivePlace
 from domain.errors import NotFound
 from tests.bot_files import AT, KEYS, SOURCES, deployed, files_of, folders, holds_keys
 from tests.crashing import Crash, crashing_at
 
 NAMES = st.sampled_from(["alpha", "beta"])
-STEPS = st.one_of(st.none(), st.integers(0, 60))
+CRASHES = st.lists(st.integers(0, 60), max_size=2)
 
 
 class BotFilesLife(RuleBasedStateMachine):
-    """`here` and `archived` are what each bot wrote that has to be there; `begun` is what was cut off and is owed."""
+    """`here` and `archived` are what each bot wrote that has to be there. What a crash cut off is done again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,90 +30,68 @@ class BotFilesLife(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.here: dict[str, bytes] = {}
         self.archived: dict[str, bytes] = {}
-        self.begun: tuple[str, str] | None = None
 
-    @initialize()
-    def start(self) -> None:
-        self.restart()
-
-    @rule()
-    def restart(self) -> None:
-        self.files = folders(self.root)
-
-    @rule(name=NAMES, step=STEPS)
-    @precondition(lambda self: self.begun is None)
-    def prepare(self, name: str, step: int | None) -> None:
+    @rule(name=NAMES, crashes=CRASHES)
+    def prepare(self, name: str, crashes: list[int]) -> None:
         if name not in self.archived:
-            self.do("prepare", name, step)
+            self.do(lambda files: files.prepare(deployed(name), KEYS, SOURCES), crashes)
+            self.here.setdefault(name, b"")
+            assert len(holds_keys(self.root / "instances" / name)) == 4
 
     @rule(name=NAMES, content=st.binary(max_size=20))
     def trade(self, name: str, content: bytes) -> None:
-        if name in self.here and self.begun is None:
+        if name in self.here:
             (self.root / "instances" / name / "data" / "trades").write_bytes(content)
             self.here[name] = content
 
-    @rule(name=NAMES, step=STEPS)
-    @precondition(lambda self: self.begun is None)
-    def shred(self, name: str, step: int | None) -> None:
-        self.do("shred", name, step)
+    @rule(name=NAMES, crashes=CRASHES)
+    def shred(self, name: str, crashes: list[int]) -> None:
+        self.do(lambda files: files.shred(name), crashes)
+        assert holds_keys(self.root / "instances" / name) == []
 
-    @rule(name=NAMES, step=STEPS)
-    @precondition(lambda self: self.begun is None)
-    def discard(self, name: str, step: int | None) -> None:
-        self.do("discard", name, step)
+    @rule(name=NAMES, crashes=CRASHES)
+    def discard(self, name: str, crashes: list[int]) -> None:
+        content = self.here.pop(name, None)
+        self.do(lambda files: files.discard(name), crashes)
+        assert content is None or not (self.root / "instances" / name).exists()
 
-    @rule(name=NAMES, step=STEPS)
-    @precondition(lambda self: self.begun is None)
-    def archive(self, name: str, step: int | None) -> None:
-        self.do("archive", name, step)
+    @rule(name=NAMES, crashes=CRASHES)
+    def archive(self, name: str, crashes: list[int]) -> None:
+        content = self.here.pop(name, None)
+        known = content is not None or name in self.archived
 
-    @rule(step=STEPS)
-    @precondition(lambda self: self.begun is not None)
-    def go_on(self, step: int | None) -> None:
-        assert self.begun is not None
-        self.restart()
-        self.do(*self.begun, step)
+        def whole() -> None:
+            places = [self.root / place / name for place in ("instances", "archived")]
+            kept = [files_of(place).get("data/trades", b"") for place in places if place.exists()]
+            assert content is None or content in kept
 
-    def do(self, what: str, name: str, step: int | None) -> None:
-        """Do it; after a crash it is owed, for a process goes on with what it had begun."""
-        calls = {
-            "prepare": lambda: self.files.prepare(deployed(name), KEYS, SOURCES),
-            "shred": lambda: self.files.shred(name),
-            "discard": lambda: self.files.discard(name),
-            "archive": lambda: self.files.archive(name, ArchivePlace(), AT),
-        }
-        self.begun = (what, name)
         try:
-            with crashing_at(step):
-                self.runner.run(calls[what]())
-        except Crash:
-            return
+            self.do(lambda files: files.archive(name, ArchivePlace(), AT), crashes, whole)
         except NotFound:
-            assert what == "archive"
-            assert name not in self.here
-            assert name not in self.archived
-        self.begun = None
-        match what:
-            case "prepare":
-                self.here.setdefault(name, b"")
-            case "discard":
-                self.here.pop(name, None)
-            case "archive" if name in self.here:
-                self.archived[name] = self.here.pop(name)
+            assert not known
+        if content is not None:
+            self.archived[name] = content
 
-    def keys_of(self, name: str) -> list[str]:
-        return holds_keys(self.root / "instances" / name)
+    def do(
+        self,
+        work: Callable[[BotFolders], Coroutine[None, None, object]],
+        crashes: list[int],
+        after_crash: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Do it with a new process after each crash, until it is done."""
+        for step in (*crashes, None):
+            with crashing_at(step), suppress(Crash):
+                self.runner.run(work(folders(self.root)))
+                return
+            after_crash()
+            self.nothing_is_lost()
+            self.no_key_is_in_an_archive()
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        for name, content in self.here.items():
-            if self.begun is None or self.begun[1] != name:
-                assert files_of(self.root / "instances" / name).get("data/trades", b"") == content
-            elif self.begun[0] == "archive":
-                places = [self.root / "instances" / name, self.root / "archived" / name]
-                assert content in [files_of(place).get("data/trades", b"") for place in places if place.exists()]
-        for name, content in self.archived.items():
-            assert files_of(self.root / "archived" / name).get("data/trades", b"") == content
+        for place, kept in (("instances", self.here), ("archived", self.archived)):
+            for name, content in kept.items():
+                assert files_of(self.root / place / name).get("data/trades", b"") == content
 
     @invariant()
     def no_key_is_in_an_archive(self) -> None:
@@ -118,13 +99,11 @@ class BotFilesLife(RuleBasedStateMachine):
 
     @invariant()
     def what_is_done_is_done(self) -> None:
-        if self.begun is None:
-            for name in ("alpha", "beta"):
-                taken = self.runner.run(self.files.taken(name))
-                assert taken == (name in self.here or name in self.archived)
-            folder = self.root / "instances"
-            left = {each.name for each in folder.iterdir()} if folder.exists() else set()
-            assert left == set(self.here)
+        for name in ("alpha", "beta"):
+            taken = self.runner.run(folders(self.root).taken(name))
+            assert taken == (name in self.here or name in self.archived)
+        folder = self.root / "instances"
+        assert {each.name for each in folder.glob("*")} == set(self.here)
 
     def teardown(self) -> None:
         self.runner.close()
