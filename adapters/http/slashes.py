@@ -33,7 +33,8 @@ class Slashes:
             path = scope["path"]
             for prefix, words in self._prefixes.items():
                 if path.startswith(prefix):
-                    scope = {**scope, "path": prefix + _joined(path.removeprefix(prefix).removesuffix("/"), words)}
+                    # In place: whoever stands in front reads from the same scope which route it was.
+                    scope["path"] = prefix + _joined(path.removeprefix(prefix).removesuffix("/"), words)
         await self._app(scope, receive, send)
 
 
