@@ -63,10 +63,13 @@ _BINARY = {
 }
 _ROW = " || ".join(f"coalesce(int4send(length({_BINARY[c]})) || {_BINARY[c]}, int4send(-1))" for c in COLUMNS)
 
+LEAF = f"sha256('\\x00'::bytea || {_ROW})"
+"""The leaf of a row of `log.events`, in SQL."""
+
 _NEXT = f"""
 with page as (
     select position, %(after)s + row_number() over (order by position) as unbroken,
-           sha256('\\x00'::bytea || {_ROW}) as leaf
+           {LEAF} as leaf
     from (select * from log.events where shard = %(shard)s and position > %(after)s order by position limit %(limit)s) e
 )
 select min(position), max(position) filter (where position = unbroken),

@@ -71,6 +71,8 @@ def _show(console: Console, report: Report, key: Ed25519PublicKey) -> None:
         console.print(f"[red]{place} {found.kind}[/]: {escape(found.message)}", soft_wrap=True)
     if report.more:
         console.print(f"[red]… and {report.more:,} more[/]")
+    if report.dropped:
+        console.print(f"{report.dropped:,} events were dropped by retention, as signed records say.", soft_wrap=True)
     verdict = "[red]The log was changed[/]" if report.findings else "[green]The log is as it was sealed[/]"
     console.print(
         f"{verdict}: {report.events:,} events read, {report.seals:,} seals of key {key_id(key)} up to position"

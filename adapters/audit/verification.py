@@ -10,7 +10,9 @@ were exported before, kept where whoever can write to this database cannot.
 """
 
 import struct
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from enum import StrEnum
 from typing import NamedTuple
@@ -20,7 +22,10 @@ import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from psycopg import sql
 
+from adapters import drops
+from adapters.drops import Drop, kept, positions, stored_drops
 from adapters.seals import COLUMNS, LEAF_BYTES, SELECT, SHARD, START, Seal, digest, from_row, genuine, leaf
+from domain.bots import SealedRun
 from domain.errors import Unavailable
 
 MOST_SUSPECTS = 10_000
@@ -62,10 +67,12 @@ class Report(msgspec.Struct, kw_only=True):
     """What a verification found.
 
     `events` were read; those up to position `sealed_to` are covered by `seals` seals and `tail` events after it are not
-    sealed yet. `more` findings are not listed, because there are too many.
+    sealed yet. `dropped` are gone, as signed records of it say. `more` findings are not listed, because there are too
+    many.
     """
 
     events: int = 0
+    dropped: int = 0
     seals: int = 0
     sealed_to: int = 0
     tail: int = 0
@@ -103,8 +110,12 @@ async def verify(
     async with snapshot(database_url) as (for_rows, for_seals):
         cursor = await for_seals.execute("select count(*) from log.events")
         (total,) = await cursor.fetchone() or (0,)
-        async with aclosing(_rows(for_rows)) as rows, aclosing(stored_seals(for_seals)) as stored:
-            checking = _Checking(rows, key)
+        async with (
+            aclosing(_rows(for_rows)) as rows,
+            aclosing(stored_seals(for_seals)) as stored,
+            aclosing(stored_drops(for_seals)) as dropped,
+        ):
+            checking = _Checking(rows, dropped, key)
             async for seal in checking.witnessed(exported, stored):
                 await checking.check(seal)
                 progress(checking.report.events, total)
@@ -125,8 +136,10 @@ async def stored_seals(connection: psycopg.AsyncConnection) -> AsyncGenerator[Se
 class _Checking:
     """One verification under way: rows and seals are taken in order, and what does not fit is kept for the end."""
 
-    def __init__(self, rows: AsyncIterator[_Row], key: Ed25519PublicKey) -> None:
+    def __init__(self, rows: AsyncIterator[_Row], dropped: AsyncIterator[Drop], key: Ed25519PublicKey) -> None:
         self._rows = rows
+        self._drops = dropped
+        self._runs: deque[SealedRun] = deque()  # of the drop that was read last, and not passed yet
         self._key = key
         self._ahead: _Row | None = None
         self._before: Seal | None = None
@@ -178,12 +191,22 @@ class _Checking:
                 self._suspect(row)
         if not seal.leaves:
             self._find(Kind.HOLE, seal.from_position, seal.to_position, "missing already when the log was sealed")
-        elif digest(seal.previous, b"".join([row.leaf for row in rows])) != seal.digest or not _gapless(seal, rows):
-            self._compare(seal, rows)
+            return
+        run = await self._dropped(seal)
+        gone = frozenset[int]() if run is None else frozenset(positions(run))
+        staying = [row for row in rows if row.place[1] not in gone]
+        if run is None:
+            whole = digest(seal.previous, b"".join([row.leaf for row in rows])) == seal.digest
+        else:
+            whole = kept(row.leaf for row in staying) == run.kept
+            self.report.dropped += len(gone)
+        if not whole or len(rows) > len(staying) or not _gapless(seal, staying, gone):
+            self._compare(seal, rows, gone, whole=whole)
 
     async def finish(self) -> None:
         """Read the rows after the last seal, and say of everything that did not fit what happened to it."""
         self.report.tail = await self._pass_over(None)
+        await self._records_up_to(None)
         left = []
         for row in self._strangers:
             home = self._homeless.pop(row.short, None)
@@ -204,8 +227,30 @@ class _Checking:
             self._find(Kind.REMOVED, position, position, "no event stands there any more")
         self.report.findings = _joined(self.report.findings)
 
-    def _compare(self, seal: Seal, rows: Sequence[_Row]) -> None:
-        fits = True
+    async def _dropped(self, seal: Seal) -> SealedRun | None:
+        """Return what is on record as dropped of the events under a seal; records are in the order of seals."""
+        await self._records_up_to(seal.from_position)
+        run = self._runs[0] if self._runs else None
+        return run if run and (run.first, run.last) == (seal.from_position, seal.to_position) else None
+
+    async def _records_up_to(self, position: int | None) -> None:
+        """Pass over what was dropped before a position, or over all."""
+        while True:
+            while self._runs and (position is None or self._runs[0].first < position):
+                self._runs.popleft()
+            if self._runs:
+                return
+            drop = await anext(self._drops, None)
+            if drop is None:
+                return
+            if drops.genuine(drop.event, self._key):
+                self._runs.extend(drop.event.runs)
+            else:
+                message = "what it says to be dropped was not signed by the key of the seals"
+                self._find(Kind.FORGED, drop.position, drop.position, message)
+
+    def _compare(self, seal: Seal, rows: Sequence[_Row], gone: AbstractSet[int], *, whole: bool) -> None:
+        fits = not whole
         standing: dict[int, _Row] = {}
         for row in rows:
             if standing.setdefault(row.place[1], row) is not row:  # only without the primary key
@@ -215,7 +260,7 @@ class _Checking:
             start = (position - seal.from_position) * LEAF_BYTES
             short = seal.leaves[start : start + LEAF_BYTES]
             here = standing.get(position)
-            if here is not None and here.short == short:
+            if (here is None and position in gone) or (here is not None and here.short == short):
                 continue
             fits = False
             if self._full():
@@ -273,8 +318,9 @@ class _Checking:
             self.report.more += 1
 
 
-def _gapless(seal: Seal, rows: Sequence[_Row]) -> bool:
-    return [row.place[1] for row in rows] == list(range(seal.from_position, seal.to_position + 1))
+def _gapless(seal: Seal, rows: Sequence[_Row], gone: AbstractSet[int]) -> bool:
+    expected = [n for n in range(seal.from_position, seal.to_position + 1) if n not in gone]
+    return [row.place[1] for row in rows] == expected
 
 
 def _joined(findings: list[Finding]) -> list[Finding]:
