@@ -299,12 +299,6 @@ class Bots(Controller):
         outcome = await writes.dispatch(command, request)
         return answer(200, begun(bot_name), outcome.position)
 
-    @delete("/bot-runs/{bot_run_id:int}", status_code=200, summary="Delete a run", responses=answers(RunDeleted, 200))
-    async def delete_run(self, request: Request, bot_run_id: FromPath[int], writes: NamedDependency[Writes]) -> Answer:
-        """Show a run that is over no more; its history stays in the log."""
-        outcome = await writes.dispatch(DeleteBotRun(run=bot_run_id), request)
-        return answer(200, RunDeleted(message=f"Bot run {bot_run_id} deleted"), outcome.position)
-
     @post("/{bot_name:str}/config", status_code=200, summary="Configure a bot", responses=answers(BotSaid, 200))
     async def configure(
         self,
@@ -335,3 +329,16 @@ class Bots(Controller):
         told = TellBot(instance=bot_name, command="import", data={"strategy": data.strategy})
         outcome = await writes.dispatch(told, request)
         return answer(200, BotSaid(response=outcome.result), outcome.position)
+
+
+class BotRuns(Controller):
+    """Runs, as they are taken off the list."""
+
+    path = "/bot-orchestration/bot-runs"
+    tags = ("Bot orchestration",)
+
+    @delete("/{bot_run_id:int}", status_code=200, summary="Delete a run", responses=answers(RunDeleted, 200))
+    async def delete_run(self, request: Request, bot_run_id: FromPath[int], writes: NamedDependency[Writes]) -> Answer:
+        """Show a run that is over no more; its history stays in the log."""
+        outcome = await writes.dispatch(DeleteBotRun(run=bot_run_id), request)
+        return answer(200, RunDeleted(message=f"Bot run {bot_run_id} deleted"), outcome.position)

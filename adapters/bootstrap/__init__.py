@@ -64,6 +64,7 @@ from read_api.settle import Reads
 from read_api.sockets import socket_topics
 from read_api.sockets.conversation import Terms
 from write_api import accounts, archives, containers, orders, positions, rates, strategies
+from write_api.bots import BotRuns
 from write_api.bots import Bots as BotWrites
 from write_api.writing import Writes
 
@@ -77,6 +78,7 @@ WRITE = (
     accounts.Accounts,
     archives.ArchiveWrites,
     BotWrites,
+    BotRuns,
     containers.Containers,
     orders.Orders,
     positions.Positions,

@@ -3,7 +3,8 @@
 import sqlite3
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -62,13 +63,13 @@ def life(server: Nectar) -> list[str]:
     return [type_ for (type_,) in found]
 
 
-def ask(server: Nectar, path: str, **named: str) -> threading.Thread:
+def ask(server: Nectar, path: str, body: Mapping[str, object] | None = None) -> threading.Thread:
     """Ask for something, whether or not the server lives to answer."""
 
     def send() -> None:
         with server.client() as client:
             try:
-                client.post(path, headers={"Idempotency-Key": path}, **named)
+                client.post(path, headers={"Idempotency-Key": path}, json=body)
             except httpx.TransportError:
                 return
 
@@ -83,10 +84,14 @@ def kill_at_each(server: Nectar, wished: threading.Thread, kinds: list[str]) -> 
         seen = life(server)
         if set(kinds) <= set(seen):
             break
-        until(lambda seen=seen: life(server) != seen, 40)
+        until(partial(has_moved, server, seen), 40)
         server.kill()
         wished.join()
         server.start()
+
+
+def has_moved(server: Nectar, seen: list[str]) -> bool:
+    return life(server) != seen
 
 
 def processes_in(folder: Path) -> list[str]:
@@ -103,7 +108,7 @@ def processes_in(folder: Path) -> list[str]:
 
 
 def test_a_bot_lives_through_a_kill_at_every_step(server: Nectar) -> None:
-    kill_at_each(server, ask(server, "/bot-orchestration/deploy-v2-controllers", json=DEPLOY), MADE)
+    kill_at_each(server, ask(server, "/bot-orchestration/deploy-v2-controllers", DEPLOY), MADE)
     with server.client() as client:
         again = client.post(
             "/bot-orchestration/deploy-v2-controllers",

@@ -13,7 +13,7 @@ from tests.commands.bots import ACCOUNT, NAME, desk, kinds, life, settled
 from tests.fakes.fleet import BUCKET
 from tests.http.app import client_of
 from tests.write_api.conftest import Server
-from write_api.bots import Bots
+from write_api.bots import BotRuns, Bots
 from write_api.writing import Writes
 
 BOT = {"instance_name": "grid", "credentials_profile": ACCOUNT}
@@ -27,7 +27,7 @@ async def server():
     async with desk() as outside:
         committed = Committed()
         writes = Writes(outside.bus, committed, partial(word, outside.log))
-        app = build([], [Bots], {"writes": writes}, Settings.from_environment({}))
+        app = build([], [Bots, BotRuns], {"writes": writes}, Settings.from_environment({}))
         async with client_of(app) as client:
             yield Server(client, outside, committed)
 
