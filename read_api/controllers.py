@@ -7,6 +7,7 @@ from read_api.analytics import Analytics
 from read_api.archives import Archives
 from read_api.audit import Audit
 from read_api.audit.feed import AuditFeed
+from read_api.bots import BotReads, PerformanceReads, RunReads
 from read_api.candles import CandleReads
 from read_api.connectors import Connectors
 from read_api.containers import ContainerReads
@@ -41,4 +42,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     Reconciliation,
     Archives,
     Analytics,
+    PerformanceReads,
+    RunReads,
+    BotReads,
 )

@@ -152,6 +152,8 @@ async def server(database_url: str, log: Log) -> AsyncIterator[Server]:
             "bot_files": FewBots(),
             "yaml": HummingbotYaml(),
             "candles": None,  # their own tests bring a venue that has some
+            "bot_line": None,  # theirs bring bots
+            "roster": None,
             "containers": None,  # theirs bring an engine
             "long_answers": Kept(),
             "tables": Tables(),
