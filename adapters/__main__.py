@@ -22,6 +22,7 @@ from adapters.vault import DamagedVault, WrongPassword
 from domain.errors import DomainError
 
 REFUSED = 2
+MOST_DAYS = 36_500
 REFUSALS = (
     DamagedCandles,
     DamagedVault,
@@ -110,7 +111,22 @@ def _parser() -> argparse.ArgumentParser:
     command = audit.add_parser("export-seals", help="write the seals to a file, to be kept elsewhere")
     command.add_argument("file", type=Path)
     command.set_defaults(run=_export_seals)
+
+    retention = commands.add_parser("retention", help="drop what is old").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    command = retention.add_parser("apply", help="drop what bots told long ago, and keep proof of that")
+    command.add_argument(
+        "--older-than-days", type=_days, metavar="DAYS", help="how long ago (default: BOT_UPDATES_KEEP_DAYS)"
+    )
+    command.set_defaults(run=_apply_retention)
     return parser
+
+
+def _days(given: str) -> int:
+    if not given.isdecimal() or not 1 <= int(given) <= MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"{given!r} is no number of days from 1 to {MOST_DAYS}")
+    return int(given)
 
 
 # Each command imports what it needs when it runs: `nectar --help` should not wait for a web server.
@@ -181,6 +197,19 @@ async def _export_seals(wanted: argparse.Namespace, settings: Settings) -> int:
     async with database.reached(settings) as url:
         vault = await Vault.open(url, settings.config_password)
         return await export_command(url, Console(), key=vault.signing_key.public_key(), file=wanted.file)
+
+
+async def _apply_retention(wanted: argparse.Namespace, settings: Settings) -> int:
+    from rich.console import Console
+
+    from adapters import database
+    from adapters.retention import apply_command
+    from adapters.vault import Vault
+
+    days = wanted.older_than_days or settings.bot_updates_keep_days
+    async with database.reached(settings) as url:
+        vault = await Vault.open(url, settings.config_password)
+        return await apply_command(url, Console(), key=vault.signing_key, older_than_days=days)
 
 
 async def _change_password(_: argparse.Namespace, settings: Settings) -> int:

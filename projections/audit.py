@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.bots import UpdatesDropped
 from domain.events import Recorded
 from projections.view import Changes, Connection, View
 
@@ -32,7 +33,7 @@ _INDEXES = """
 
 
 async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
-    """Take a range of the log in, straight from its table."""
+    """Take a range of the log in, straight from its table; what was dropped of it goes."""
     await changes.write(
         "audit",
         "insert into audit (position, type, actor, correlation_id, recorded_at)"
@@ -40,6 +41,14 @@ async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
         " where shard = 0 and position between %s and %s order by position",
         [events[0].position, events[-1].position],
     )
+    for recorded in events:
+        if isinstance(recorded.event, UpdatesDropped):
+            await changes.write(
+                "audit",
+                "delete from audit a where position between %s and %s"
+                " and not exists (select from log.events e where e.shard = 0 and e.position = a.position)",
+                [recorded.event.first, recorded.event.last],
+            )
 
 
 VIEW = View(name="audit", tables=_TABLES, indexes=_INDEXES, handles=(), apply=apply)
