@@ -1,10 +1,9 @@
-"""Order books: kept from what a venue tells, shown as views that never change, and asked what trading would cost.
+"""Order books: views that never change, asked what trading would cost.
 
 A level is a price, quote per base, and the base to be had at it; of a view the best come first. Whoever buys walks the
 asks upward, whoever sells the bids downward.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from itertools import takewhile
@@ -15,26 +14,6 @@ from domain.errors import Invalid
 from domain.values import ZERO, Side
 
 Level = tuple[Decimal, Decimal]
-
-MOST_WAITING = 1_000
-"""So many deltas at most are remembered while a snapshot is waited for."""
-
-
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole book, its levels in any order. `sequence` is the venue's number of the last change that is in it."""
-
-    sequence: int
-    bids: Sequence[Level]
-    asks: Sequence[Level]
-
-
-class Delta(msgspec.Struct, frozen=True, kw_only=True):
-    """The changes numbered `first` to `last`: what is at these prices now; an amount of 0 takes the price out."""
-
-    first: int
-    last: int
-    bids: Sequence[Level]
-    asks: Sequence[Level]
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +49,8 @@ def book_of(bids: Iterable[Level], asks: Iterable[Level]) -> Book:
     sides = [_checked(side) for side in (bids, asks)]
     high = tuple(sorted(sides[0].items(), reverse=True))
     low = tuple(sorted(sides[1].items()))
-    _check_apart(high[0][0] if high else None, low[0][0] if low else None)
+    if high and low and high[0][0] >= low[0][0]:
+        raise Invalid(f"The best bid {high[0][0]} is not below the best ask {low[0][0]}")
     return Book(bids=high, asks=low)
 
 
@@ -84,111 +64,6 @@ def _checked(levels: Iterable[Level]) -> dict[Decimal, Decimal]:
         else:
             side.pop(price, None)
     return side
-
-
-def _check_apart(bid: Decimal | None, ask: Decimal | None) -> None:
-    if bid is not None and ask is not None and bid >= ask:
-        raise Invalid(f"The best bid {bid} is not below the best ask {ask}")
-
-
-class _Half:
-    """One side of a kept book. Keys grow towards the worse price: the price itself for asks, its negative for bids."""
-
-    __slots__ = ("_amounts", "_keys", "_sign")
-
-    def __init__(self, sign: int, levels: Iterable[Level]) -> None:
-        self._sign = sign
-        self._amounts = {price * sign: amount for price, amount in _checked(levels).items()}
-        self._keys = sorted(self._amounts)
-
-    def change(self, levels: Iterable[Level]) -> None:
-        for price, amount in levels:
-            key = price * self._sign
-            if amount:
-                if key not in self._amounts:
-                    self._keys.insert(bisect_left(self._keys, key), key)
-                self._amounts[key] = amount
-            elif self._amounts.pop(key, None) is not None:
-                del self._keys[bisect_left(self._keys, key)]
-
-    def levels(self) -> tuple[Level, ...]:
-        return tuple((abs(key), self._amounts[key]) for key in self._keys)
-
-
-class KeptBook:
-    """One pair's book for as long as one connection tells of it.
-
-    There is none before the first snapshot, and after a hole in the numbers none until the next one. Deltas that come
-    meanwhile are remembered, so that a snapshot that was made before them is brought up to date.
-    """
-
-    __slots__ = ("_asks", "_bids", "_last", "_usable", "_view", "_waiting")
-
-    def __init__(self) -> None:
-        """Wait for the first snapshot."""
-        self._bids, self._asks = _Half(-1, ()), _Half(1, ())
-        self._last = -1
-        self._usable = False
-        self._waiting: list[Delta] = []
-        self._view: Book | None = None
-
-    @property
-    def sequence(self) -> int | None:
-        """The number of the last change that is in the book, None while there is none."""
-        return self._last if self._usable else None
-
-    def take(self, told: Snapshot | Delta) -> bool:
-        """Take in what the venue tells; whether there is a book now. What is older than the book changes nothing.
-
-        Raises `Invalid` for levels that cannot be, after which there is no book.
-        """
-        try:
-            if isinstance(told, Snapshot):
-                self._replace(told)
-            else:
-                self._change(told)
-        except Invalid:
-            self._usable = False
-            self._view = None
-            raise
-        return self._usable
-
-    def view(self) -> Book | None:
-        """Return the book as it stands, the same object until it changes; None while there is none.
-
-        Raises `Invalid` when its best prices meet or cross.
-        """
-        if self._usable and self._view is None:
-            bids, asks = self._bids.levels(), self._asks.levels()
-            _check_apart(bids[0][0] if bids else None, asks[0][0] if asks else None)
-            self._view = Book(bids=bids, asks=asks)
-        return self._view
-
-    def _replace(self, told: Snapshot) -> None:
-        if told.sequence < self._last:
-            return
-        self._bids, self._asks = _Half(-1, told.bids), _Half(1, told.asks)
-        self._last, self._usable, self._view = told.sequence, True, None
-        waiting, self._waiting = self._waiting, []
-        for delta in sorted(waiting, key=_first):
-            self._change(delta)
-
-    def _change(self, told: Delta) -> None:
-        if told.last <= self._last:
-            return
-        if not self._usable or told.first > self._last + 1:
-            self._usable, self._view = False, None
-            self._waiting.append(told)
-            del self._waiting[:-MOST_WAITING]
-            return
-        for half, levels in ((self._bids, told.bids), (self._asks, told.asks)):
-            _checked(levels)
-            half.change(levels)
-        self._last, self._view = told.last, None
-
-
-def _first(delta: Delta) -> int:
-    return delta.first
 
 
 # The five questions. `side` is that of the one who asks: a BUY walks the asks.

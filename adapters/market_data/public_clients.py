@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 import structlog
 
 from adapters.exchanges.names import Connector
+from adapters.market_data import sequences
 from adapters.questions import Questions
 from domain.connectors import TradingRule
 from domain.errors import NotFound, Unavailable
@@ -210,6 +211,7 @@ def opener(urls: Mapping[str, Mapping[str, object]]) -> Callable[[Connector], Op
             # ccxt keeps books in order by arithmetic, which texts do not have; the shortest decimal that means a
             # float is the one that the venue wrote.
             client.exchange.number = float
+            sequences.check(connector.exchange_id, client.exchange)
             return client, loaded
 
         return open_venue
