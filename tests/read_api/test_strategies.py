@@ -1,6 +1,7 @@
 import pytest
 
 from domain.strategies.modules import READ_BYTES
+from domain.values import Json
 from tests.projections.strategies import STRATEGIES, config, controller, script
 from tests.strategies import BOLLINGER_V1, GRID_STRIKE, PMM_DYNAMIC, V2_WITH_CONTROLLERS
 
@@ -51,7 +52,7 @@ async def test_what_was_saved_last_is_shown(server):
 
 
 async def test_a_configuration_with_odd_texts_is_shown_as_it_was_saved(server):
-    content = {"odd": "\0\\u0000\u2028é", "deep": [{"a": [None, True, 0.1]}]}
+    content: Json = {"odd": "\0\\u0000\u2028é", "deep": [{"a": [None, True, 0.1]}]}
     await server.told([config("controllers", "odd", content)])
     assert await server.ask("/controllers/configs/odd") == content
 
