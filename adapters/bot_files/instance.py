@@ -13,7 +13,6 @@ data/  logs/           written by the bot
 """
 
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +24,8 @@ from adapters.bot_files.paths import (
     PRIVATE_FOLDER,
     file_name,
     inside,
+    is_file,
+    is_folder,
     is_there,
     make_folder,
     opened,
@@ -117,24 +118,24 @@ def shred(folder: int, settings: bytes) -> None:
 
     Its own are not looked through: a bot may have written anything there. The folder of the keys stays, empty.
     """
-    if is_there(folder, _CERTS):
-        remove(folder, _CERTS)
-        sync(folder)
-    if not is_there(folder, _CONF):
+    remove(folder, _CERTS)
+    sync(folder)
+    if not is_folder(folder, _CONF):
+        remove(folder, _CONF)
         return
     with inside(folder, _CONF) as within:
         for name in (conf.PASSWORD, *unfinished(within)):
             remove(within, name)
         _empty(within, _CONNECTORS)
         if is_there(within, conf.CLIENT) and read(within, conf.CLIENT) != settings:
+            if is_folder(within, conf.CLIENT):
+                remove(within, conf.CLIENT)
             write(within, conf.CLIENT, settings, PRIVATE_FILE)
         sync(within)
 
 
 def _empty(folder: int, name: str) -> None:
-    if not is_there(folder, name):
-        return
-    if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+    if not is_folder(folder, name):
         remove(folder, name)
         return
     with inside(folder, name) as within:
@@ -148,13 +149,11 @@ def sweep(folder: int, instance: str) -> None:
 
     A link that a bot made must not lead whoever reads its archive astray.
     """
-    for path, folders, files, at in walk(folder):
+    for path, _, files, at in walk(folder):
         for name in unfinished(at):
             remove(at, name)
             files.remove(name)
-        for name in (*folders, *files):
-            mode = os.lstat(name, dir_fd=at).st_mode
-            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                os.unlink(name, dir_fd=at)
-                (folders if name in folders else files).remove(name)
-                logger.warning("bot_link_removed", bot=instance, path="/".join((*path, name)))
+        for name in [name for name in files if not is_file(at, name)]:
+            os.unlink(name, dir_fd=at)
+            files.remove(name)
+            logger.warning("bot_link_removed", bot=instance, path="/".join((*path, name)))

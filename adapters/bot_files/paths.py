@@ -131,30 +131,33 @@ def open_file(folder: int, name: str) -> IO[bytes]:
 
 def is_there(folder: int, name: str) -> bool:
     """Whether there is anything under that name, a link that leads nowhere included."""
-    try:
-        os.lstat(name, dir_fd=folder)
-    except FileNotFoundError:
-        return False
-    return True
+    return _mode(folder, name) != 0
 
 
 def is_file(folder: int, name: str) -> bool:
     """Whether there is a file under that name, and no link."""
+    return stat.S_ISREG(_mode(folder, name))
+
+
+def is_folder(folder: int, name: str) -> bool:
+    """Whether there is a folder under that name, and no link."""
+    return stat.S_ISDIR(_mode(folder, name))
+
+
+def _mode(folder: int, name: str) -> int:
     try:
-        return stat.S_ISREG(os.lstat(name, dir_fd=folder).st_mode)
+        return os.lstat(name, dir_fd=folder).st_mode
     except FileNotFoundError:
-        return False
+        return 0
 
 
 def remove(folder: int, name: str) -> None:
     """Remove what is under that name: a file, a link and not what it leads to, or a folder with all that is in it."""
-    try:
-        if stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+    with suppress(FileNotFoundError):
+        if is_folder(folder, name):
             shutil.rmtree(name, dir_fd=folder)
         else:
             os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return
 
 
 def unfinished(folder: int) -> list[str]:
@@ -162,24 +165,29 @@ def unfinished(folder: int) -> list[str]:
     return [name for name in sorted(os.listdir(folder)) if _UNFINISHED.fullmatch(name) and is_file(folder, name)]
 
 
-def walk(folder: int) -> Iterator[tuple[tuple[str, ...], list[str], list[str], int]]:
-    """Yield each folder below one, from the top and in order of names: its path, its folders, its files, and itself.
+def walk(folder: int, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[str], list[str], int]]:
+    """Yield each folder below one, from the top and in order of names: its path, its folders, all else in it, itself.
 
-    Links count as what they lead to, and are not followed. What is taken out of the folders is not entered.
+    Links are not followed.
     """
-    for path, folders, files, at in os.fwalk(".", dir_fd=folder, onerror=_fail):
-        folders.sort()
-        files.sort()
-        yield tuple(part for part in path.split("/") if part != "."), folders, files, at
+    names = sorted(os.listdir(folder))
+    folders = {name: None for name in names if is_folder(folder, name)}
+    yield path, list(folders), [name for name in names if name not in folders], folder
+    for name in folders:
+        below = (*path, name)
+        try:
+            inner = os.open(name, _FOLDER, dir_fd=folder)
+        except OSError as e:
+            raise type(e)(e.errno, os.strerror(e.errno or 0), "/".join(below)) from e
+        try:
+            yield from walk(inner, below)
+        finally:
+            os.close(inner)
 
 
 def sync(folder: int) -> None:
     """Make the names in a folder durable."""
     os.fsync(folder)
-
-
-def _fail(error: OSError) -> None:
-    raise error
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from structlog.testing import capture_logs
@@ -18,6 +20,7 @@ from tests.crashing import Crash, crashing_at
 
 HERE = ArchivePlace()
 STAMP = ".archive.json"
+NOBODY = 65534
 
 
 @contextmanager
@@ -83,16 +86,16 @@ async def test_all_of_the_folder_arrives_without_its_keys(tmp_path, disk):
 
 @DISKS
 async def test_it_resumes_at_every_step(tmp_path, disk):
+    _, written = await prepared(tmp_path / "first")
+    shutil.copytree(tmp_path / "first", tmp_path / "count")
     with disk(), crashing_at(None) as steps:
-        files, _ = await prepared(tmp_path / "count")
-        begun = len(steps)
-        await files.archive("alpha", HERE, AT)
-    assert len(steps) - begun > 20
-    for step in range(len(steps) - begun):
+        await folders(tmp_path / "count").archive("alpha", HERE, AT)
+    assert len(steps) > 20
+    for step in range(len(steps)):
         root = tmp_path / f"{step}"
-        files, written = await prepared(root)
+        shutil.copytree(tmp_path / "first", root)
         with disk(), crashing_at(step), pytest.raises(Crash):
-            await files.archive("alpha", HERE, AT)
+            await folders(root).archive("alpha", HERE, AT)
         assert_nothing_lost(root, written)
         with disk():
             assert await folders(root).archive("alpha", HERE, AT) == "archived/alpha"
@@ -162,19 +165,71 @@ async def test_links_and_pipes_of_a_bot_do_not_travel(tmp_path, disk):
     check(tmp_path, written)
     assert files_of(outside) == {"secret": b"secret"}
     assert [line["path"] for line in lines if line["event"] == "bot_link_removed"] == [
-        "data/folder", "data/dangling", "data/file.sqlite", "data/deep/pipe",
+        "data/dangling", "data/file.sqlite", "data/folder", "data/deep/pipe",
     ]  # fmt: skip
 
 
-async def test_a_link_in_place_of_the_keys_is_not_followed(tmp_path):
+@pytest.mark.parametrize("place", ["conf", "conf/connectors", "conf/.password_verification", "conf/conf_client.yml"])
+async def test_a_link_in_place_of_the_keys_is_not_followed(tmp_path, place):
     files, _ = await prepared(tmp_path)
     outside = tmp_path / "outside"
-    connectors = tmp_path / "instances/alpha/conf/connectors"
-    connectors.rename(outside)
-    connectors.symlink_to(outside, target_is_directory=True)
+    (tmp_path / "instances/alpha" / place).rename(outside)
+    (tmp_path / "instances/alpha" / place).symlink_to(outside)
+    before = outside.stat().st_mtime_ns
     await files.archive("alpha", HERE, AT)
     assert holds_keys(tmp_path / "archived") == []
-    assert len(files_of(outside)) == 2
+    assert outside.stat().st_mtime_ns == before
+    assert not any(path.is_symlink() for path in (tmp_path / "archived").rglob("*"))
+
+
+async def test_a_folder_in_place_of_the_settings_goes(tmp_path):
+    files, written = await prepared(tmp_path)
+    for name in ("conf_client.yml", ".password_verification"):
+        (tmp_path / "instances/alpha/conf" / name).unlink()
+        (tmp_path / "instances/alpha/conf" / name / "deep").mkdir(parents=True)
+    await files.archive("alpha", HERE, AT)
+    check(tmp_path, written)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of another user")
+@DISKS
+async def test_what_a_container_wrote_as_root_travels_with_the_folder(disk):
+    with TemporaryDirectory() as place:  # pytest's own folders can be entered by their user alone
+        root = Path(place)
+        files, written = await prepared(root)
+        for path in (root, *root.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        (root / "instances/alpha/logs/logs_alpha.log").chmod(0o644)
+        os.chown(root / "instances/alpha/logs/logs_alpha.log", 0, 0)
+        with disk(), as_user(NOBODY):
+            await files.archive("alpha", HERE, AT)
+        check(root, written)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of another user")
+async def test_what_cannot_be_read_is_named_and_stays():
+    with TemporaryDirectory() as place:
+        root = Path(place)
+        files, _ = await prepared(root)
+        for path in (root, *root.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        deep = root / "instances/alpha/data/deep"
+        os.chown(deep, 0, 0)
+        deep.chmod(0o700)
+        with on_another_disk(), as_user(NOBODY), pytest.raises(Unavailable, match="Permission denied: data/deep"):
+            await files.archive("alpha", HERE, AT)
+        assert await files.configs("alpha")
+        assert not (root / "archived/alpha").exists()
+
+
+@contextmanager
+def as_user(uid: int) -> Iterator[None]:
+    """Act as another user, threads included."""
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 async def test_a_copy_keeps_times_and_modes(tmp_path):
@@ -189,15 +244,16 @@ async def test_a_copy_keeps_times_and_modes(tmp_path):
 
 
 async def test_a_discarded_instance_is_gone_whatever_step_was_cut_off(tmp_path):
+    await prepared(tmp_path / "first")
+    shutil.copytree(tmp_path / "first", tmp_path / "count")
     with crashing_at(None) as steps:
-        files, _ = await prepared(tmp_path / "count")
-        begun = len(steps)
-        await files.discard("alpha")
-    for step in range(len(steps) - begun):
+        await folders(tmp_path / "count").discard("alpha")
+    assert len(steps) > 10
+    for step in range(len(steps)):
         root = tmp_path / f"{step}"
-        files, _ = await prepared(root)
+        shutil.copytree(tmp_path / "first", root)
         with crashing_at(step), pytest.raises(Crash):
-            await files.discard("alpha")
+            await folders(root).discard("alpha")
         await folders(root).discard("alpha")
         assert list((root / "instances").iterdir()) == []
 
