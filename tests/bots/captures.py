@@ -41,10 +41,15 @@ def messages(name: str) -> Iterator[Message]:
         yield from map(_decode, lines)
 
 
+def told(message: Message) -> list[tuple[str, Event]]:
+    """Return instance and event of what a message told."""
+    return read(message.topic, message.payload.encode(), message.heard_at)
+
+
 def events(name: str) -> Iterator[tuple[str, Event]]:
     """Yield instance and event of all that the bot of a capture told."""
     for message in messages(name):
-        yield from read(message.topic, message.payload.encode(), message.heard_at)
+        yield from told(message)
 
 
 def conversations(name: str) -> list[dict[str, Any]]:
