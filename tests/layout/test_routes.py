@@ -24,6 +24,7 @@ SERVED = (
     "positions",
     "rates",
     "sockets",
+    "strategies",
 )
 
 
