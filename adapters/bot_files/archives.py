@@ -39,6 +39,7 @@ from domain.errors import NotFound, Unavailable
 
 ARCHIVED = "archived"
 _STAMP = ".archive.json"
+_ARRIVING = ".arriving"
 _CHUNK_BYTES = 1 << 20
 
 Send = Callable[[int, "Stamp"], None]
@@ -154,20 +155,22 @@ def _own(archived: int, instance: str, stamp: Stamp) -> None:
 
 
 def _copy(instances: int, archived: int, instance: str, stop: Event) -> None:
-    # Under another name until it is whole.
-    beside = f".{instance}.arriving"
-    remove(archived, beside)
-    os.mkdir(beside, PRIVATE_FOLDER, dir_fd=archived)
-    with inside(instances, instance) as source, inside(archived, beside) as target:
-        for path, folders, files, at in walk(source):
-            with inside(target, *path) as into:
-                for name in folders:
-                    os.mkdir(name, PRIVATE_FOLDER, dir_fd=into)
-                for name in files:
-                    copy(at, into, name, partial(chunks, stop=stop))
-                sync(into)
-    os.rename(beside, instance, src_dir_fd=archived, dst_dir_fd=archived)
-    sync(archived)
+    # One folder deeper until it is whole, where nobody looks for archives.
+    with (
+        inside(archived, _ARRIVING, make=PRIVATE_FOLDER) as arriving,
+        inside(instances, instance) as source,
+    ):
+        remove(arriving, instance)
+        with inside(arriving, instance, make=PRIVATE_FOLDER) as target:
+            for path, folders, files, at in walk(source):
+                with inside(target, *path) as into:
+                    for name in folders:
+                        os.mkdir(name, PRIVATE_FOLDER, dir_fd=into)
+                    for name in files:
+                        copy(at, into, name, partial(chunks, stop=stop))
+                    sync(into)
+        os.rename(instance, instance, src_dir_fd=arriving, dst_dir_fd=archived)
+        sync(archived)
 
 
 def _leave(instances: int, instance: str) -> None:

@@ -25,11 +25,14 @@ NOBODY = 65534
 
 @contextmanager
 def on_another_disk() -> Iterator[None]:
-    """Have every rename from one folder to another fail as between file systems."""
+    """Have renames into `archived` and out of it fail as between file systems."""
     real = os.rename
 
+    def is_archive(folder: int) -> bool:
+        return "archived" in Path(f"/proc/self/fd/{folder}").readlink().parts
+
     def rename(source, target, *, src_dir_fd, dst_dir_fd):
-        if not os.path.sameopenfile(src_dir_fd, dst_dir_fd):
+        if is_archive(src_dir_fd) != is_archive(dst_dir_fd):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         real(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
@@ -49,7 +52,7 @@ DISKS = pytest.mark.parametrize("disk", [on_this_disk, on_another_disk], ids=["t
 def traded(root: Path) -> dict[str, bytes]:
     """Have the bot write what bots write; return what has to be in its archive of that."""
     folder = root / "instances" / "alpha"
-    written = {"data/alpha.sqlite": b"trades" * 50_000, "logs/logs_alpha.log": b"line\n", "data/deep/er/x": b""}
+    written = {"data/alpha.sqlite": b"trades" * 2_000, "logs/logs_alpha.log": b"line\n", "data/deep/er/x": b""}
     for path, content in written.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
@@ -70,7 +73,7 @@ def check(root: Path, written: dict[str, bytes]) -> None:
         STAMP, "conf/conf_client.yml", "conf/conf_fee_overrides.yml", "conf/hummingbot_logs.yml",
         "conf/controllers/pmm_1.yml", "conf/scripts/alpha.yml",
     }  # fmt: skip
-    assert [each.name for each in (root / "archived").iterdir()] == ["alpha"]
+    assert {path.parts[0] for path in map(Path, files_of(root / "archived"))} == {"alpha"}
     assert list((root / "instances").iterdir()) == []
     assert holds_keys(root / "archived") == []
 
@@ -230,6 +233,22 @@ def as_user(uid: int) -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+async def test_half_a_copy_is_nowhere_where_archives_are_looked_for(tmp_path):
+    files, _ = await prepared(tmp_path)
+    seen: set[Path] = set()
+    real = os.fsync
+
+    def fsync(file):
+        seen.update(path.relative_to(tmp_path) for path in tmp_path.glob("archived/*/data/*"))
+        real(file)
+
+    with on_another_disk(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        await files.archive("alpha", HERE, AT)
+    assert {path.parts[1] for path in seen} <= {"alpha"}
+    assert list((tmp_path / "archived/.arriving").iterdir()) == []
 
 
 async def test_a_copy_keeps_times_and_modes(tmp_path):
