@@ -102,7 +102,7 @@ class BotFiles(Protocol):
         """Put the instance's files away, without its keys, and return where: `archived/<instance>` or `s3://…`.
 
         The instance's folder is gone only when all of it has arrived. Done again, it goes on where it was. Raises
-        `Unavailable` when the place does not take it.
+        `Unavailable` when the place does not take it, `NotFound` when nothing of that name is here or there.
         """
         ...
 
