@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,10 @@ INSTANCE = "nectar.instance"
 OWNER = "nectar.owner"
 """The label with the name of the data whose servers may touch it."""
 
+USUAL = "unix:///var/run/docker.sock"
+"""Where engines listen if nobody says otherwise."""
+
+_UNIX = "unix://"
 _THREADS = 32
 _SECONDS = 60
 _OWN_FAULT = 500
@@ -64,12 +69,19 @@ class Connection:
         # The version of the API is agreed upon with the engine when it first answers.
         with self._lock:
             if self._client is None:
+                self._knock()
                 given = kwargs_from_env() if self._url is None else {"base_url": self._url}
                 self._client = docker.APIClient(**given, timeout=_SECONDS, max_pool_size=_THREADS)
             return self._client
 
+    def _knock(self) -> None:
+        """Raise `OSError` where nobody listens: the client would leave a socket open each time."""
+        if self._where().startswith(_UNIX):
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(self._where().removeprefix(_UNIX))
+
     def _where(self) -> str:
-        return self._url or os.environ.get("DOCKER_HOST") or "its usual socket"
+        return self._url or os.environ.get("DOCKER_HOST") or USUAL
 
 
 def reason(error: APIError) -> str:
