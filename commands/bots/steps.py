@@ -119,7 +119,7 @@ class Life:
             case Step.UNDO:
                 return [await self._undo()]
             case Step.TELL:
-                return await self._tell(_stopping(bot), archiving=bot.archiving)
+                return await self._tell(bot)
             case Step.WIND_DOWN:
                 return await self._wind_down(bot)
             case Step.STOP:
@@ -161,22 +161,31 @@ class Life:
         at = self._ports.clock()
         return lambda bot: deciding.cleared(bot, instance=self.instance, at=at)
 
-    async def _tell(self, stop: BotStopRequested, *, archiving: bool) -> Sequence[Decision]:
-        """Tell the bot to stop. While the line is down it is not told; an archive waits for that only so long."""
-        sent_at = self._ports.clock()
+    async def _tell(self, bot: Bot) -> Sequence[Decision]:
+        """Tell the bot to stop. While nothing leads to it it is not told; an archive waits for that only so long."""
+        stop, sent_at = _stopping(bot), self._ports.clock()
         data = {"skip_order_cancellation": stop.skip_order_cancellation, "async_backend": stop.at_once}
         again, self._may_have_told = self._may_have_told, True
         try:
+            self._check_heard(bot)
             answer = await self._fleet.line.command(
                 self.instance, "stop", data, timeout_seconds=AT_ONCE_SECONDS if stop.at_once else ANSWER_SECONDS
             )
         except Unavailable as reason:
             self._may_have_told = again
-            if not archiving or sent_at < self._limit(stop.requested_at):
+            if not bot.archiving or sent_at < self._limit(stop.requested_at):
                 raise
             return [self._told(None, reason.message, again=again, at=sent_at), self._ended(by_itself=False)]
         status, message = answer_of(answer)
         return [self._told(status, message, again=again, at=sent_at)]
+
+    def _check_heard(self, bot: Bot) -> None:
+        """Raise `Unavailable` for a bot that cannot hear yet: it takes commands from when it is heard itself."""
+        heard_at = self._fleet.line.broker().bots.get(self.instance)
+        if bot.started_at is not None and (heard_at is None or heard_at < bot.started_at):
+            raise Unavailable(
+                f"Bot {self.instance} was not heard since it was started, so that it cannot be told anything"
+            )
 
     async def _wind_down(self, bot: Bot) -> Sequence[Decision]:
         """Wait for the bot's sign, or for the limit; or until something else is to be done."""

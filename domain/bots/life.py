@@ -189,6 +189,7 @@ class Bot(msgspec.Struct, frozen=True, kw_only=True):
     prepared: bool = False
     runtime_id: str | None = None
     runs: bool = False
+    started_at: Utc | None = None
     starting: bool = False
     stopping: BotStopRequested | None = None
     told: BotStopTold | None = None
@@ -224,8 +225,8 @@ def evolve(bot: Bot, event: Event) -> Bot:
             return change(bot, prepared=True)
         case BotStartRequested():
             return change(bot, starting=True, failed=None, stopping=None, told=None, wound_down=None)
-        case BotStarted(runtime_id=runtime_id):
-            return _started(bot, runtime_id)
+        case BotStarted():
+            return _started(bot, event)
         case BotFailed(reason=reason):
             return change(bot, failed=reason, starting=False)
         case BotStopRequested():
@@ -251,12 +252,13 @@ def evolve(bot: Bot, event: Event) -> Bot:
             return bot
 
 
-def _started(bot: Bot, runtime_id: str) -> Bot:
+def _started(bot: Bot, started: BotStarted) -> Bot:
     # What was wound down trades again. An archive that was asked for is still wanted, and everything before it again.
     return msgspec.structs.replace(
         bot,
-        runtime_id=runtime_id,
+        runtime_id=started.runtime_id,
         runs=True,
+        started_at=started.started_at,
         starting=False,
         stopping=bot.stopping if bot.archiving else None,
         told=None,

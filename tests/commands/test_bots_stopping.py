@@ -124,6 +124,34 @@ async def test_without_a_broker_a_plain_stop_is_refused_and_one_under_way_waits(
         assert (await kinds(w))[-1] == "Started"
 
 
+async def test_a_bot_that_was_not_heard_yet_is_told_when_it_is():
+    async with desk() as w:
+        await running(w)
+        w.fleet.line.disappear(NAME)
+        began = w.time.now
+        await w.do(StopBot(instance=NAME))
+
+        async def tried() -> bool:
+            return w.time.now > began
+
+        await until(tried)
+        assert of(w, "stop") == []
+        w.fleet.line.appear(NAME)
+        await settled(w, *STOP)
+        assert len(of(w, "stop")) == 1
+
+
+async def test_a_bot_that_is_never_heard_is_put_away_by_the_limit():
+    async with desk() as w:
+        await running(w)
+        w.fleet.line.disappear(NAME)
+        await w.do(StopAndArchive(instance=NAME, archive=HERE))
+        await settled(w, *AWAY)
+        told = await last(w, BotStopTold)
+        assert isinstance(told, BotStopTold)
+        assert (told.status, "was not heard since it was started" in told.message) == (None, True)
+
+
 async def test_without_a_broker_an_archive_goes_on_by_the_limit():
     async with desk() as w:
         await running(w)
@@ -179,6 +207,7 @@ async def test_a_stopped_bot_starts_again_by_its_container():
         assert w.fleet.runtime.starts == {NAME: 2}
         await w.do(StartBot(instance=NAME))
         assert (await kinds(w))[-1] == "Started"
+        w.fleet.line.appear(NAME)
         await w.do(StopBot(instance=NAME))
         await settled(w, *STOP)
         assert len(of(w, "stop")) == 2

@@ -1,133 +1,159 @@
-"""The server is killed at every step of a bot's life: a real process, a real broker, the real log."""
+"""The server is killed behind each step of a bot's life: whoever comes next goes on, and does nothing a second time."""
 
-import sqlite3
-import sys
 import threading
-from collections.abc import Iterator, Mapping
-from functools import partial
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
-from tests.bots.running import PROGRAM
-from tests.broker import HOST, NEEDS_MOSQUITTO, Mosquitto, mosquitto
+from tests.broker import free_port
 from tests.contract.serving import Nectar, until
+from tests.engine.images import bot_image
+from tests.engine.running import Engine, engine
 from tests.faults.conftest import Make
 
-PACE = "BOT_REPORT_SECONDS=0.2 BOT_HEARTBEAT_SECONDS=0.2 BOT_WIND_DOWN_SECONDS=0.3"
-LIMIT = "3"
-"""Seconds that a bot may take to say that it is flat; those that may have been told twice take all of them."""
-DEPLOY = {"instance_name": "grid", "credentials_profile": "master_account", "controllers_config": ["pmm"]}
-PMM = {"id": "pmm", "controller_name": "pmm_simple", "controller_type": "market_making", "connector_name": "paper"}
-MADE = ["BotDeployed", "BotPrepared", "BotStarted"]
-PUT_AWAY = ["BotStopRequested", "BotStopTold", "BotWoundDown", "BotStopped", "BotArchived", "BotCleared"]
+STEPS = [
+    "BotDeployed",
+    "BotPrepared",
+    "BotStarted",
+    "BotStopRequested",
+    "BotStopTold",
+    "BotWoundDown",
+    "BotStopped",
+    "BotArchived",
+    "BotCleared",
+]
+CONTROLLER = """
+from hummingbot.strategy_v2.controllers.market_making_controller_base import MarketMakingControllerConfigBase
 
-pytestmark = NEEDS_MOSQUITTO
+
+class Config(MarketMakingControllerConfigBase):
+    controller_name: str = "simple"
+"""
+CONFIG = {
+    "controller_type": "market_making",
+    "controller_name": "simple",
+    "connector_name": "binance_paper_trade",
+    "trading_pair": "BTC-USDT",
+}
+ORDER = {"instance_name": "first", "credentials_profile": "master_account", "controllers_config": ["simple"]}
 
 
 @pytest.fixture
-def server(nectar: Make, database_url: str) -> Iterator[Nectar]:
-    """A server with a strategy, whose bots are processes."""
-    with mosquitto() as broker:
-        yield with_a_strategy(nectar, database_url, broker)
+def docker() -> Iterator[Engine]:
+    with engine() as started:
+        yield started
 
 
-def with_a_strategy(nectar: Make, database_url: str, broker: Mosquitto) -> Nectar:
-    server = nectar(
-        DATABASE_URL=database_url,
-        BROKER_HOST=HOST,
-        BROKER_PORT=str(broker.port),
-        BOT_RUNTIME="process",
-        BOT_COMMAND=f"env {PACE} {sys.executable} {PROGRAM}",
-        BOT_STOP_TIMEOUT=LIMIT,
-    ).start()
+def test_a_server_that_is_killed_behind_every_step_does_each_once(nectar: Make, docker: Engine):
+    began = int(time.time())
+    server = nectar(DOCKER_HOST=docker.url, BROKER_HOST="", BROKER_PORT=str(free_port()), BOT_STOP_TIMEOUT="60").start()
+    order = {**ORDER, "image": bot_image(docker)}
     with server.client() as client:
-        for path, body in (
-            ("/scripts/v2_with_controllers", {"content": "X = 1\n"}),
-            ("/controllers/market_making/pmm_simple", {"content": "X = 1\n"}),
-            ("/controllers/configs/pmm", PMM),
-        ):
-            client.post(path, json=body).raise_for_status()
-    return server
-
-
-def life(server: Nectar) -> list[str]:
-    """Return the kinds of the events of the one bot that there is, but for whether it was heard."""
-    with psycopg.connect(server.environment["DATABASE_URL"]) as connection:
-        found = connection.execute(
-            "select type from log.events where stream like 'bot-%%' and type not in ('BotLost', 'BotReturned')"
-            " order by position"
-        ).fetchall()
-    return [type_ for (type_,) in found]
-
-
-def ask(server: Nectar, path: str, body: Mapping[str, object] | None = None) -> threading.Thread:
-    """Ask for something, whether or not the server lives to answer."""
-
-    def send() -> None:
-        with server.client() as client:
-            try:
-                client.post(path, headers={"Idempotency-Key": path}, json=body)
-            except httpx.TransportError:
-                return
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    return thread
-
-
-def kill_at_each(server: Nectar, wished: threading.Thread, kinds: list[str]) -> None:
-    """Kill the server as soon as it has recorded what it had not before, again and again, until all is recorded."""
-    while True:
-        seen = life(server)
-        if set(kinds) <= set(seen):
-            break
-        until(partial(has_moved, server, seen), 40)
+        _saved(client.post("/scripts/v2_with_controllers", json={"content": "class V2:\n    pass\n"}))
+        _saved(client.post("/controllers/market_making/simple", json={"content": CONTROLLER}))
+        _saved(client.post("/controllers/configs/simple", json=CONFIG))
+    bot = ""
+    for step in STEPS[:-1]:
+        if step == "BotDeployed":
+            _begin(server, "/bot-orchestration/deploy-v2-controllers", order)
+            bot = until(lambda: _deployed(server))
+        if step == "BotStopRequested":
+            _talks(server, bot)
+            _begin(server, f"/bot-orchestration/stop-and-archive-bot/{bot}", None)
+        until(lambda: step in _life(server, bot), 90)  # noqa: B023 - waited for within this round
         server.kill()
-        wished.join()
+        assert len(_containers(docker, bot)) <= 1
         server.start()
+    until(lambda: _life(server, bot)[-1:] == ["BotCleared"], 90)
+
+    told = Counter(_life(server, bot))
+    assert {step: told[step] for step in STEPS} == dict.fromkeys(STEPS, 1)
+    assert _containers(docker, bot) == []
+    assert _happened(docker, bot, began) == {"create": 1, "start": 1, "destroy": 1}
+    bots = server.data / "bots"
+    assert not (bots / "instances" / bot).exists()
+    assert _secrets(bots) == []
+    assert (bots / "archived" / bot / "data" / f"{bot}.sqlite").is_file()
+    with server.client() as client:
+        until(lambda: client.get("/archived-bots/").json(), 30)
 
 
-def has_moved(server: Nectar, seen: list[str]) -> bool:
-    return life(server) != seen
+def _saved(answer: httpx.Response) -> None:
+    assert answer.status_code == 201, answer.text
 
 
-def processes_in(folder: Path) -> list[str]:
-    """Return the processes that work in a folder or below."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
+def _begin(server: Nectar, path: str, body: object) -> None:
+    """Ask for something and do not wait for the answer: it may never come."""
+
+    def ask() -> None:
+        with server.client() as client:
+            with suppress(httpx.TransportError):
+                client.post(path, json=body)
+
+    threading.Thread(target=ask, daemon=True).start()
+
+
+def _events(server: Nectar, path: str) -> list[dict[str, Any]]:
+    with server.client() as client:
         try:
-            where = (process / "cwd").resolve()
-        except OSError:
-            continue
-        if where.is_relative_to(folder):
-            found.append(process.name)
+            answer = client.get(path)
+        except httpx.TransportError:
+            return []
+    found: list[dict[str, Any]] = answer.json()["data"] if answer.status_code == 200 else []
     return found
 
 
-def test_a_bot_lives_through_a_kill_at_every_step(server: Nectar) -> None:
-    kill_at_each(server, ask(server, "/bot-orchestration/deploy-v2-controllers", DEPLOY), MADE)
-    with server.client() as client:
-        again = client.post(
-            "/bot-orchestration/deploy-v2-controllers",
-            json=DEPLOY,
-            headers={"Idempotency-Key": "/bot-orchestration/deploy-v2-controllers"},
-        ).raise_for_status()
-    instance = again.json()["unique_instance_name"]
-    assert life(server) == MADE
-    bots = server.data / "bots"
-    running = processes_in(bots / "instances" / instance)
-    assert running
-    kill_at_each(server, ask(server, f"/bot-orchestration/stop-and-archive-bot/{instance}"), PUT_AWAY)
-    assert life(server) == [*MADE, *PUT_AWAY]
-    assert processes_in(bots) == []
-    assert list((bots / "instances").iterdir()) == []
-    archived = bots / "archived" / instance
-    assert not (archived / "conf" / "connectors").exists() or not list((archived / "conf" / "connectors").iterdir())
-    assert not (archived / "conf" / ".password_verification").exists()
-    (database,) = (archived / "data").glob("*.sqlite")
-    with sqlite3.connect(database) as connection:
-        starts = connection.execute('select count(*) from "Controllers"').fetchone()
-    assert starts == (1,)
+def _deployed(server: Nectar) -> str:
+    for event in _events(server, "/audit/events?type=BotDeployed"):
+        return str(event["data"]["instance"])
+    return ""
+
+
+def _life(server: Nectar, bot: str) -> list[str]:
+    return [event["type"] for event in _events(server, f"/audit/streams/bot-{bot}")]
+
+
+def _talks(server: Nectar, bot: str) -> None:
+    def performing() -> bool:
+        with server.client() as client:
+            answer = client.get(f"/bot-orchestration/{bot}/status")
+        return answer.status_code == 200 and bool(answer.json()["data"]["performance"])
+
+    until(performing, 60)
+
+
+def _containers(docker: Engine, bot: str) -> list[str]:
+    client = docker.client()
+    try:
+        return [each.name for each in client.containers.list(all=True, filters={"label": f"nectar.instance={bot}"})]
+    finally:
+        client.close()
+
+
+def _happened(docker: Engine, bot: str, since: int) -> dict[str, int]:
+    """Return how often the bot's container was made, started and removed, by the engine's own account."""
+    client = docker.client()
+    try:
+        told = client.api.events(
+            since=since,
+            until=int(time.time()) + 1,
+            decode=True,
+            filters={"type": "container", "event": ["create", "start", "destroy"], "label": f"nectar.instance={bot}"},
+        )
+        return dict(Counter(event["Action"] for event in told))
+    finally:
+        client.close()
+
+
+def _secrets(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and (path.parent.name == "connectors" or path.name == ".password_verification")
+    ]

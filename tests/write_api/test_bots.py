@@ -172,7 +172,7 @@ async def test_a_bot_s_refusal_is_not_called_a_success(running):
 
 
 async def test_a_silent_bot_is_called_silent(running):
-    running.world.fleet.line.disappear(NAME)
+    running.world.fleet.line.answers[NAME, "stop"] = lambda _: None
     answer = await running.client.post("/bot-orchestration/stop-bot", json={"bot_name": NAME})
     message = f"Bot {NAME} was told to stop and did not answer"
     assert answer.json()["response"] == {"success": False, "message": message}
