@@ -98,6 +98,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--interval", required=True, help="how long each lasts, as 1m")
     command.set_defaults(run=_import_candles)
 
+    strategies = commands.add_parser("strategies", help="keep strategies").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    command = strategies.add_parser("import", help="take controllers and scripts out of a bot image, or a folder")
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("--image", help="as hummingbot/hummingbot:latest; it is pulled if need be, and never run")
+    source.add_argument("--folder", type=Path, help="with the folders 'controllers' and 'scripts' in it")
+    command.set_defaults(run=_import_strategies)
+
     vault = commands.add_parser("vault", help="keep the vault").add_subparsers(required=True, metavar="COMMAND")
     command = vault.add_parser("change-password", help="from CONFIG_PASSWORD to NEW_CONFIG_PASSWORD")
     command.set_defaults(run=_change_password)
@@ -171,6 +180,22 @@ async def _import_candles(wanted: argparse.Namespace, settings: Settings) -> int
         interval_name=wanted.interval,
         console=Console(),
     )
+
+
+async def _import_strategies(wanted: argparse.Namespace, settings: Settings) -> int:
+    from rich.console import Console
+
+    from adapters import database, strategy_imports
+    from adapters.migrations import migrate
+
+    console = Console()
+    if wanted.folder is not None:
+        files = await asyncio.to_thread(strategy_imports.files_in, wanted.folder)
+    else:
+        files = await strategy_imports.files_in_image(wanted.image, console)
+    async with database.reached(settings) as url:
+        await migrate(url)
+        return await strategy_imports.import_command(url, files, console)
 
 
 async def _verify(wanted: argparse.Namespace, settings: Settings) -> int:

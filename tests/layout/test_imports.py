@@ -32,6 +32,7 @@ ALSO = {
     "adapters.checkpoints": ("projections.pool",),  # Shares the connections to the database.
     "adapters.lookup": ("projections",),  # Answers the handlers' questions from the views.
     "adapters.readiness": ("projections.runner",),  # Says how far the views are.
+    "adapters.strategy_imports": ("commands.deciding",),  # Saves what it finds as a handler would, without a server.
     "adapters.scheduler": ("commands.schedule",),  # Runs the jobs that are named there.
 }
 OURS = ("adapters", "commands", "domain", "migrations", "projections", "read_api", "write_api")
