@@ -1,5 +1,6 @@
 """Archives on disk: whatever step a crash cuts off, again brings all of the folder there, once, without keys."""
 
+import asyncio
 import errno
 import json
 import os
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 
 import pytest
 from structlog.testing import capture_logs
@@ -121,6 +123,32 @@ async def test_it_resumes_after_many_crashes(tmp_path, disk):
             await folders(tmp_path).archive("alpha", HERE, AT)
             break
         assert_nothing_lost(tmp_path, written)
+    check(tmp_path, written)
+
+
+async def test_an_archive_that_nobody_waits_for_any_more_ends_before_the_next_begins(tmp_path):
+    files, written = await prepared(tmp_path)
+    real, copying, cancelled = os.fsync, Event(), Event()
+
+    def fsync(file):
+        if any((tmp_path / "archived/.arriving").glob("alpha/*")):
+            copying.set()
+            assert cancelled.wait(10)
+        real(file)
+
+    with on_another_disk():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            archiving = asyncio.create_task(files.archive("alpha", HERE, AT))
+            assert await asyncio.to_thread(copying.wait, 10)
+            archiving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await archiving
+            cancelled.set()
+            assert await files.taken("alpha")  # when its turn has come, the other one has ended
+        assert (tmp_path / "instances/alpha").exists()
+        assert not (tmp_path / "archived/alpha").exists()
+        await files.archive("alpha", HERE, AT)
     check(tmp_path, written)
 
 

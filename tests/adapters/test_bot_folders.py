@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from adapters.bot_files import BrokerAddress
 from adapters.bot_files.conf import client, connector, logs
-from adapters.bot_files.keyfiles import Keyfiles
+from adapters.bot_files.keyfiles import ROUNDS, Keyfiles
 from domain.bots import ArchivePlace
 from domain.errors import Invalid, NotFound, Unavailable
 from tests.bot_files import (
@@ -298,6 +298,21 @@ async def test_a_full_disk_is_said_and_leaves_the_config_as_it_was(root, alpha, 
         await folders(root).write_config("alpha", "pmm_1", "changed")
     monkeypatch.undo()
     assert files_of(alpha / "conf/controllers") == {"pmm_1.yml": b"id: pmm_1\n"}
+
+
+async def test_many_are_prepared_at_once_and_nobody_waits_for_the_key(root):
+    files = folders(root, rounds=ROUNDS)
+    preparing = asyncio.gather(*(files.prepare(deployed(f"bot-{n}"), KEYS, SOURCES) for n in range(12)))
+    turns = 0
+    while not preparing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    await preparing
+    assert turns > 100  # 1 or 2 where the loop is blocked while the key is derived
+    contents = [set(files_of(root / "instances" / f"bot-{n}")) for n in range(12)]
+    assert all(each == contents[0] for each in contents)
+    assert decrypted((root / "instances/bot-7/conf/.password_verification").read_text(encoding="ascii")) == "HummingBot"
+    assert files_of(root / "scripts").keys() == {"__init__.py", "v2_with_controllers.py"}
 
 
 async def test_no_secret_is_said_or_logged(root, alpha, monkeypatch):
