@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -162,3 +164,27 @@ def test_who_saved_a_strategy_is_in_its_history(api):
         (1, "admin", "a = 1\n"),
         (2, "admin", "a = 2\n"),
     ]
+
+
+def test_strategies_are_imported_beside_a_server_that_runs(server, api, tmp_path):
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "imported.py").write_text(V2_WITH_CONTROLLERS)
+    command = [sys.executable, "-m", "adapters", "strategies", "import", "--folder", str(tmp_path)]
+    ended = subprocess.run(
+        command, cwd=server.data, env=server.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "new       scripts/imported.py\n1 new, 0 changed, 0 unchanged, 0 skipped\n" in ended.stdout
+    position = api.get("/audit/streams/strategy-scripts-imported").json()["data"][0]["position"]
+    shown = api.get("/scripts/imported", headers={"X-After-Position": str(position)}).json()
+    assert shown == {"name": "imported", "content": V2_WITH_CONTROLLERS}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--folder", "nowhere"], ["--folder", ".", "--image", "x"]], ids=len)
+def test_an_import_that_cannot_be_made_says_why(server, arguments):
+    command = [sys.executable, "-m", "adapters", "strategies", "import", *arguments]
+    ended = subprocess.run(
+        command, cwd=server.data, env=server.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, "nectar" in ended.stderr) == (2, True)
+    assert "Traceback" not in ended.stderr
