@@ -37,8 +37,7 @@ CONVERSATIONS = (
     "market_data_ws__live",
     "market_data_ws__no_auth",
 )
-ELSEWHERE = {"executors_ws__live", "executors_ws__live_bots"}
-"""No executor and no bot runs here yet."""
+ELSEWHERE = {"executors_ws__live": "no executor runs here yet", "executors_ws__live_bots": "test_sockets_bots.py"}
 
 
 @pytest.fixture(scope="module")
