@@ -6,6 +6,7 @@ messages that it has acknowledged (0.12; 433 and 1,962 of 5,000 in two runs) and
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import socket
@@ -55,7 +56,10 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def private_broker(data: Path, port: int) -> AsyncIterator[Broker]:
-    """Run a broker on `port`, or on the next one that is free. Raises `NoBroker` when there is none."""
+    """Run a broker on `port` or the next one that is free, and at later starts where it was, if that is free.
+
+    Raises `NoBroker` when there is none.
+    """
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path=_SYSTEM_FOLDERS)
     if program is None:
         async with _embedded(port) as broker:
@@ -104,7 +108,9 @@ async def _mosquitto(program: str, folder: Path, port: int) -> AsyncIterator[Bro
 
 async def _started(program: str, configuration: Path, port: int) -> tuple[asyncio.subprocess.Process, int]:
     log_path = configuration.with_name("mosquitto.log")
-    for candidate in free_ports(port):
+    # Bots were told the last one, and know no other.
+    last = _last_port(configuration)
+    for candidate in sorted(free_ports(port), key=lambda free: free != last):
         configuration.write_text(
             _CONFIGURATION.format(port=candidate, host=HOST, user=_user(), folder=configuration.parent),
             encoding="utf-8",
@@ -125,6 +131,14 @@ async def _started(program: str, configuration: Path, port: int) -> tuple[asynci
         if "Address already in use" not in said:
             raise NoBroker(f"mosquitto did not start. It said: {said[-1000:]}. Set BROKER_HOST to use another broker.")
     raise NoBroker(f"No port from {port} on stayed free for the MQTT broker. Set BROKER_PORT, or BROKER_HOST.")
+
+
+def _last_port(configuration: Path) -> int | None:
+    """Return the port of the broker's last start, None before the first one."""
+    if not configuration.is_file():
+        return None
+    said = re.search(r"^listener (\d+) ", configuration.read_text(encoding="utf-8"), re.MULTILINE)
+    return None if said is None else int(said[1])
 
 
 async def _listens(process: asyncio.subprocess.Process, port: int) -> bool:

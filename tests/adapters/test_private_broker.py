@@ -118,3 +118,12 @@ async def test_what_a_power_cut_left_of_the_process_id_keeps_nothing_from_starti
     (tmp_path / "mosquitto" / "mosquitto.pid").write_text(left)
     async with private_broker(tmp_path, port) as broker:
         assert broker.kind == "mosquitto"
+
+
+@HAS_MOSQUITTO
+async def test_a_broker_comes_back_where_bots_know_it_though_its_usual_port_is_free_again(port, tmp_path):
+    with socket.create_server((HOST, port)):
+        async with private_broker(tmp_path, port) as first:
+            assert first.port != port
+    async with private_broker(tmp_path, port) as second:
+        assert second.port == first.port

@@ -5,12 +5,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
+
 from tests.contract.serving import Nectar, until
 from tests.contract.venues import COMMAND, running
+from tests.engine.images import bot_image
+from tests.engine.running import Engine, engine
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -24,7 +29,9 @@ def blocks(section: str, *languages: str) -> list[tuple[str, str]]:
 
 def typed(language: str, block: str, server: Nectar, environment: dict[str, str] | None = None) -> str:
     """Return what a block prints when it is typed; it must not fail."""
-    text = block.replace("http://127.0.0.1:8000", server.url)
+    text = block.replace("http://127.0.0.1:8000", server.url).replace(
+        ".venv/bin/nectar", f"{sys.executable} -m adapters"
+    )
     command = ["bash", "-euo", "pipefail", "-c", text] if language == "bash" else [sys.executable, "-c", text]
     environment = {**os.environ, **(environment or {})}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
@@ -76,3 +83,53 @@ def test_real_exchanges_are_traded_on_as_it_says(servers: Callable[..., Nectar],
 
             ended = {"binance": "CANCELLED", "binance_perpetual": "FILLED", "binance_paper_trade": "FILLED"}
             until(lambda: status() == ended)
+
+
+@pytest.fixture
+def docker() -> Iterator[Engine]:
+    with engine() as started:
+        yield started
+
+
+def test_a_bot_is_run_as_it_says(servers: Callable[..., Nectar], docker: Engine) -> None:
+    (image,) = (block.strip() for _, block in blocks("Run a bot", "sh"))
+    assert image == "export BOT_IMAGE=hummingbot/hummingbot:latest"
+    server = servers(DOCKER_HOST=docker.url, BOT_STOP_TIMEOUT="60")
+    environment = {**server.environment, "BOT_IMAGE": bot_image(docker)}
+    steps = blocks("Run a bot", "bash", "python")
+    imported, saved, deployed = (typed(*block, server, environment) for block in steps[:3])
+    assert "pmm_simple" in imported
+    assert json.loads(saved) == {"message": "Configuration 'pmm_btc' saved successfully"}
+    bot = environment["BOT"] = json.loads(deployed)["unique_instance_name"]
+    with server.client() as client:
+        until(lambda: _status(client, bot) == "running", 60)
+        status, program, stopped = (typed(*block, server, environment) for block in steps[3:6])
+        assert set(json.loads(status)["data"]["performance"]) == {"pmm_btc"}
+        assert program.splitlines() == [f"bots: {{'{bot}': 'running'}}", "run: RUNNING DEPLOYED"]
+        assert json.loads(stopped)["status"] == "success"
+        until(lambda: client.get("/archived-bots/").json(), 90)
+        life, archived, earned = (json.loads(typed(*block, server, environment)) for block in steps[6:])
+    assert [event["type"] for event in life["data"]] == STEPS
+    assert archived == [f"bots/archived/{bot}/data/{bot}.sqlite"]
+    assert {row["bot"] for row in earned["data"]} == {bot}
+    kept = server.data / "bots" / "archived" / bot / "conf"
+    assert not list((kept / "connectors").iterdir())
+    assert not (kept / ".password_verification").exists()
+
+
+STEPS = [
+    "BotDeployed",
+    "BotPrepared",
+    "BotStarted",
+    "BotStopRequested",
+    "BotStopTold",
+    "BotWoundDown",
+    "BotStopped",
+    "BotArchived",
+    "BotCleared",
+]
+
+
+def _status(client: httpx.Client, bot: str) -> str:
+    answer = client.get(f"/bot-orchestration/{bot}/status")
+    return str(answer.json()["data"]["status"]) if answer.status_code == 200 else ""

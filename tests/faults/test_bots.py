@@ -92,9 +92,8 @@ def _begin(server: Nectar, path: str, body: object) -> None:
     """Ask for something and do not wait for the answer: it may never come."""
 
     def ask() -> None:
-        with server.client() as client:
-            with suppress(httpx.TransportError):
-                client.post(path, json=body)
+        with server.client() as client, suppress(httpx.TransportError):
+            client.post(path, json=body)
 
     threading.Thread(target=ask, daemon=True).start()
 
