@@ -52,7 +52,7 @@ def docker() -> Iterator[Engine]:
 
 def test_a_server_that_is_killed_behind_every_step_does_each_once(nectar: Make, docker: Engine):
     began = int(time.time())
-    server = nectar(DOCKER_HOST=docker.url, BROKER_HOST="", BROKER_PORT=str(free_port()), BOT_STOP_TIMEOUT="60").start()
+    server = nectar(DOCKER_HOST=docker.url, BROKER_HOST="", BROKER_PORT=str(free_port()), BOT_STOP_TIMEOUT="15").start()
     order = {**ORDER, "image": bot_image(docker)}
     with server.client() as client:
         _saved(client.post("/scripts/v2_with_controllers", json={"content": "class V2:\n    pass\n"}))
