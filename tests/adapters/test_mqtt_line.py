@@ -1,4 +1,7 @@
-"""The line to the bots on a bad day: what strangers and broken bots publish, brokers that go, a log that is away."""
+"""The line to the bots on a bad day: what strangers and broken bots publish, brokers that go, a log that is away.
+
+The number in a comment is that of a defect of the reference.
+"""
 
 import asyncio
 import json
@@ -257,3 +260,13 @@ async def test_while_the_log_is_away_what_is_held_is_bounded_and_nothing_is_lost
                     await asyncio.sleep(0)
             await until(lambda: line.broker().connected)
         assert await recorded(around.bus, "x") == [f"line {n}" for n in range(2000)]
+
+
+# 41
+async def test_a_line_that_a_bot_logs_twice_is_told_twice(broker):
+    heard = Heard()
+    async with running(broker.port, heard), client(broker.port) as bot:
+        for _ in range(2):
+            await bot.publish("hbot/x/log", b'{"timestamp":1795331074.5,"msg":"again"}')
+        await until(lambda: len(heard.told) >= 2)
+    assert [event.message for event in heard.of(BotLogged)] == ["again", "again"]  # type: ignore[attr-defined]

@@ -77,6 +77,7 @@ async def test_a_bot_answers_in_its_own_words(hearing):
     assert await ask(hearing, "stop", skip_order_cancellation=False, async_backend=True) == {"status": 200, "msg": ""}
 
 
+# Defect 40 of the reference.
 async def test_each_of_many_calls_at_once_has_its_own_answer(hearing):
     keys = [f"key_{n}" for n in range(50)]
     answers = await asyncio.gather(*[ask(hearing, "config", params=[[key, 1]]) for key in keys])
