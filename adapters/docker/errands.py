@@ -18,7 +18,7 @@ from docker.types import ContainerSpec, DriverConfig, Mount, Placement, RestartP
 
 from adapters.docker.bundles import Stream, unpack
 from adapters.docker.runtime import HOME
-from adapters.docker.services import WRITTEN
+from adapters.docker.templates import WRITTEN
 from domain.errors import Unavailable
 
 Found = Mapping[str, Any]

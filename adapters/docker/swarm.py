@@ -18,11 +18,11 @@ from docker.errors import APIError
 from docker.errors import NotFound as NoSuchThing
 from docker.types import ServiceMode
 
-from adapters.docker import services
+from adapters.docker import templates
 from adapters.docker.connection import INSTANCE, OWNER, Connection, is_ours, labels, refusal
 from adapters.docker.errands import empty_volumes, fetch_volumes
 from adapters.docker.images import Images
-from adapters.docker.services import Terms
+from adapters.docker.templates import Terms
 from commands.ports.bots import Instance
 from domain.bots import BotDeployed
 from domain.errors import Invalid, NotFound, Unavailable
@@ -167,7 +167,7 @@ class SwarmRuntime:
     def _make(self, order: BotDeployed, client: docker.APIClient) -> Found:
         instance = order.instance
         try:
-            template = services.task(client, order, self._bots, self._config_password, self._terms)
+            template = templates.task(client, order, self._bots, self._config_password, self._terms)
         except NoSuchThing as e:
             raise Invalid(f"Image '{order.image}' not found") from e
         try:
@@ -255,8 +255,8 @@ class SwarmRuntime:
                 return
 
     def _clear_once(self, owner: str, instance: str, client: docker.APIClient) -> None:
-        services.clear(client, owner, instance)
-        services.clear_sources(client, owner, self._bots)
+        templates.clear(client, owner, instance)
+        templates.clear_sources(client, owner, self._bots)
         ours = {"label": [f"{name}={value}" for name, value in labels(owner, instance).items()]}
         for volume in client.volumes(filters=ours)["Volumes"] or ():
             client.remove_volume(volume["Name"])

@@ -45,9 +45,31 @@ _LEFT_OUT = (
 # Pure Python, so that they run on whichever Python the small system has.
 _PACKAGES = ("aiomqtt", "paho", "ruamel", "typing_extensions.py")
 
+# What an image of Hummingbot brings of strategies, as far as it is read: nobody runs it here.
+_STRATEGIES = {
+    "controllers/market_making/pmm_simple.py": """\
+from hummingbot.strategy_v2.controllers.market_making_controller_base import MarketMakingControllerConfigBase
+
+
+class PMMSimpleConfig(MarketMakingControllerConfigBase):
+    controller_name: str = "pmm_simple"
+""",
+    "scripts/v2_with_controllers.py": """\
+from hummingbot.strategy.strategy_v2_base import StrategyV2Base, StrategyV2ConfigBase
+
+
+class V2WithControllersConfig(StrategyV2ConfigBase):
+    script_file_name: str = "v2_with_controllers.py"
+
+
+class V2WithControllers(StrategyV2Base):
+    pass
+""",
+}
+
 _DOCKERFILE = f"""\
 FROM {BASE_IMAGE}
-ENV PYTHONPATH=/opt/bot PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PYTHONPATH=/opt/bot BOT_WIND_DOWN_SECONDS=3 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY opt /opt
 COPY home /home/hummingbot
 WORKDIR /home/hummingbot
@@ -153,6 +175,8 @@ def _context(program: str, files: Mapping[str, bytes]) -> bytes:
         _add(tar, "Dockerfile", _DOCKERFILE.replace("PROGRAM", program).encode())
         for name in ("conf/connectors", "conf/scripts", "conf/controllers", "data", "logs", "scripts", "controllers"):
             _add(tar, f"home/{name}/.keep", b"")
+        for name, source in sorted(_STRATEGIES.items()):
+            _add(tar, f"home/{name}", source.encode())
         for name, content in sorted(files.items()):
             _add(tar, f"opt/bot/{name}", content)
         for package in _PACKAGES:

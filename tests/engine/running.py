@@ -65,7 +65,10 @@ class OwnEngine(Engine):
         give_up_at = time.monotonic() + _START_SECONDS
         while not answers(self.url):
             if self._process.poll() is not None or time.monotonic() > give_up_at:
-                pytest.fail(f"The engine did not start:\n{(folder / 'dockerd.log').read_text()[-4000:]}")
+                said = (folder / "dockerd.log").read_text()[-4000:]
+                if "operation not permitted" in said.lower():
+                    pytest.skip("no Docker engine answers, and none may be started here")
+                pytest.fail(f"The engine did not start:\n{said}")
             time.sleep(0.05)
 
     def stop(self) -> None:

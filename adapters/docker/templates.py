@@ -1,4 +1,4 @@
-"""What a bot's service of a Swarm is made of: its configs, its secrets, its volumes, and how it begins."""
+"""What a bot's task in a Swarm is made of: its configs, its secrets, its volumes, and how it begins."""
 
 import hashlib
 import re
