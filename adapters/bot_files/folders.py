@@ -120,12 +120,8 @@ class BotFolders:
         await self._in_thread(instance, "written", lambda name: self._write_config(name, controller, text))
 
     async def _in_thread(self, instance: str, what: str, work: Callable[[str], Answer]) -> Answer:
-        return await asyncio.to_thread(self._in_turn, instance_name(instance), what, work)
-
-    def _in_turn(self, instance: str, what: str, work: Callable[[str], Answer]) -> Answer:
-        # Here and not in the event loop: a thread goes on when whoever waited for it was cancelled.
-        with self._turns.setdefault(instance, _Turn()).lock, _said(instance, what):
-            return work(instance)
+        turn = self._turns.setdefault(instance_name(instance), _Turn())
+        return await asyncio.to_thread(_in_turn, turn, instance, what, work)
 
     def _taken(self, instance: str) -> bool:
         for folder, names in ((INSTANCES, (instance, arrived(instance))), (ARCHIVED, (instance,))):
@@ -230,8 +226,15 @@ class BotFolders:
 
 
 class _Turn:
+    """One at a time for an instance. A thread holds it, who goes on when whoever waited for it was cancelled."""
+
     def __init__(self) -> None:
         self.lock = Lock()
+
+
+def _in_turn(turn: _Turn, instance: str, what: str, work: Callable[[str], Answer]) -> Answer:
+    with turn.lock, _said(instance, what):
+        return work(instance)
 
 
 def _no_instance(instance: str) -> NotFound:

@@ -53,9 +53,12 @@ class Bucket:
 
     def __init__(self, s3: S3, name: str) -> None:
         self._name = name
-        with self._said("reached"):
-            self._client = _client(s3)
         self._secrets = [key for key in (s3.access_key, s3.secret_key) if key]
+        try:
+            with self._said("reached"):
+                self._client = _client(s3)
+        except ValueError as e:  # what is no URL
+            raise Unavailable(f"Bucket '{name}' cannot be reached: {e}") from e
 
     def close(self) -> None:
         """Let go of the connections."""

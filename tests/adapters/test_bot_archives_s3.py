@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import sys
 import tarfile
 import traceback
 from collections.abc import Iterator
@@ -209,6 +210,30 @@ async def test_a_server_that_goes_away_in_the_middle_leaves_the_folder(tmp_path,
         await files.archive("alpha", THERE, AT)
     assert await files.configs("alpha")
     assert [each.name for each in (tmp_path / "instances").iterdir()] == ["alpha"]
+
+
+@pytest.mark.parametrize(
+    "s3",
+    [S3(access_key=ACCESS), S3(access_key=ACCESS, secret_key=SECRET, endpoint_url="nonsense"),
+     S3(access_key=ACCESS, secret_key=SECRET, region="no such/region")],
+    ids=["half a key", "no URL", "no region"],
+)  # fmt: skip
+async def test_settings_that_cannot_work_are_said_without_a_key(tmp_path, s3):
+    files = await prepared(tmp_path, s3)
+    with pytest.raises(Unavailable, match=BUCKET) as refused:
+        await files.archive("alpha", THERE, AT)
+    said = "".join(traceback.format_exception(refused.value))
+    assert [key for key in (ACCESS, SECRET) if key in said] == []
+    assert await files.configs("alpha")
+
+
+async def test_boto3_is_missed_only_when_it_is_needed(tmp_path, s3, monkeypatch):
+    files = await prepared(tmp_path, s3)
+    for name in ("boto3", "boto3.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(Unavailable, match="install nectar"):
+        await files.archive("alpha", THERE, AT)
+    assert await files.archive("alpha", ArchivePlace(), AT) == "archived/alpha"
 
 
 async def test_no_access_is_said_as_such(tmp_path):
