@@ -114,7 +114,9 @@ def broker_on_the_wire(broker: Broker, standings: Sequence[Standing]) -> BrokerS
 
 def bots_on_the_wire(standings: Sequence[Standing]) -> bytes:
     """Return bots as clients read them, a JSON object by name."""
-    return b"{%b}" % ",".join([f'"{standing.instance}":{standing.wire}' for standing in standings]).encode()
+    return b"{%b}" % b",".join(
+        [b"%b:%b" % (encode(standing.instance), standing.wire.encode()) for standing in standings]
+    )
 
 
 class BotReads(Controller):

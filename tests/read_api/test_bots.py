@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from commands.ports import Log
@@ -82,6 +83,23 @@ async def test_figures_reach_clients_as_the_bot_wrote_them(fleet: Fleet):
     assert "1e-07" in answer.text
     (controller,) = json.loads(answer.text)["data"]["performance"].values()
     assert controller["custom_info"] == {"big": 1.0e22, "none": None, "text": "\u2028 \0"}
+
+
+async def test_numbers_that_nobody_reads_stop_no_view(fleet: Fleet):
+    stream, event = reported("b", "huge", 1)
+    huge = msgspec.structs.replace(event, performance=msgspec.Raw(b'{"pnl": 1e999}'))
+    empty = msgspec.structs.replace(event, controller="ended", performance=msgspec.Raw(b"{ \n}"))
+    await fleet.told([*running("b"), (stream, huge), (stream, empty)])
+    fleet.now = at(3)
+    answer = await fleet.client.get("/bot-orchestration/b/status")
+    assert '"huge":{"status":"running","performance":{"pnl": 1e999},"custom_info":{}}' in answer.text
+    assert "ended" not in answer.text
+
+
+async def test_a_name_of_any_kind_is_a_name(fleet: Fleet):
+    odd = 'o"dd\\'
+    await fleet.told(running(odd))
+    assert list((await fleet.ask("/status"))["data"]) == [odd]
 
 
 async def test_lines_of_the_log_are_the_newest_of_each_kind_oldest_first(fleet: Fleet):
