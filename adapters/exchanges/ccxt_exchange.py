@@ -97,8 +97,9 @@ class CcxtExchange:
         self._accounts[memory.account] = account
         try:
             with self._reading(memory.account):
-                await self._take_prices(await account.learn())
-                await account.begin()
+                report = await account.begin()
+                await self._take_prices(account.tokens)  # what is owned is recorded with its value
+                await account.hand_in(report)
         except BaseException:
             await self.disconnect(memory.account)
             raise

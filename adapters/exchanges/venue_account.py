@@ -81,22 +81,17 @@ class VenueAccount:
         live = {tracked.trading_pair for tracked in self.tracker.live}
         return self._pairs | live | {pair for pair, _ in self._held}
 
-    async def learn(self) -> Iterable[str]:
-        """Ask how the account stands; return its tokens.
+    async def begin(self) -> AccountReport:
+        """Ask how the account stands, and for all that happened since the log saw it last.
 
         Raises `Invalid` in the venue's words for credentials that it does not take, `Unavailable`.
         """
-        owned = await self.inquiry.holdings()
         if self.venue.connector.perpetual:
             self._mode = await self.inquiry.mode() or self._mode
-        return [holding.token for holding in owned]
+        return await self.look("" if self._is_new else "start")
 
-    async def begin(self) -> None:
-        """Ask for all that happened since the log saw the account last, and return when that is recorded.
-
-        Raises as `learn`, and `Unavailable` when the answers are not recorded in time.
-        """
-        report = await self.look("" if self._is_new else "start")
+    async def hand_in(self, report: AccountReport) -> None:
+        """Return when a report is recorded. Raises `Unavailable` when that takes too long."""
         try:
             async with asyncio.timeout(RECORDED_SECONDS):
                 await self.venue.sink(report)

@@ -183,3 +183,12 @@ async def test_funding_is_told_once_with_the_venues_amount(stage):
     assert (paid.funding_id, paid.payment, paid.currency) == (str(number), truth.payment, "USDT")
     assert (paid.trading_pair, paid.position_size) == (PAIR, Decimal("0.5"))
     assert (paid.position_side, paid.rate) == (truth.position_side, truth.rate)
+
+
+@ON_REAL
+async def test_a_venue_is_asked_once_for_the_balances_of_an_account_that_connects(connector, monkeypatch):
+    hurry(monkeypatch)
+    async with staged(connector) as stage:
+        stage.levers.chance(Pull(lever=Lever.ANSWER_LATE, on=frozenset({"balances"}), seconds=0.0), 1.0)
+        await stage.exchange.connect(stage.memory(), stage.credentials)
+        assert stage.levers.pulled[Lever.ANSWER_LATE] == 1
