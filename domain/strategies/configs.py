@@ -1,7 +1,7 @@
 """The configuration class that a script or controller defines: its fields, inherited ones first."""
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -50,9 +50,9 @@ def read(path: str, sources: Mapping[str, str]) -> ConfigClass | None:
     module = files.module(path)
     wanted = path.partition("/")[0]
     for name in sorted(module.classes):
-        lineage = files.lineage(module, module.classes[name])
-        if any(base == wanted for base, _ in _facts(lineage)):
-            return _Reading().of(name, lineage)
+        node = module.classes[name]
+        if any(base == wanted for base, _ in _facts(files.roots(module, node))):
+            return _Reading().of(name, files.lineage(module, node))
     return None
 
 
@@ -66,10 +66,10 @@ def needed(source: str) -> set[str]:
     return found
 
 
-def _facts(lineage: Sequence[Ancestor]) -> Iterator[tuple[str, Sequence[hummingbot.Fact]]]:
-    for ancestor in lineage:
-        if isinstance(ancestor, str) and ancestor.startswith("hummingbot."):
-            base = hummingbot.BASES.get(ancestor.rpartition(".")[2])
+def _facts(names: Iterable[str]) -> Iterator[tuple[str, Sequence[hummingbot.Fact]]]:
+    for name in names:
+        if name.startswith("hummingbot."):
+            base = hummingbot.BASES.get(name.rpartition(".")[2])
             if base is not None:
                 yield base
 
@@ -80,6 +80,7 @@ class _Reading:
     def __init__(self) -> None:
         self._evaluator = Evaluator()
         self._fields: dict[str, Field] = {}
+        self._validated: set[str] = set()
         self._closed = True
         self._remade = False
 
@@ -92,7 +93,11 @@ class _Reading:
                         self._fields.update({fact.name: self._known(fact) for fact in facts})
                 case (module, node):
                     self._read_class(module, node)
-        return ConfigClass(name=name, fields=list(self._fields.values()), closed=self._closed, remade=self._remade)
+        fields = [
+            msgspec.structs.replace(field, takes="any") if {field.name, "*"} & self._validated else field
+            for field in self._fields.values()
+        ]
+        return ConfigClass(name=name, fields=fields, closed=self._closed, remade=self._remade)
 
     def _known(self, fact: hummingbot.Fact) -> Field:
         return Field(
@@ -200,10 +205,7 @@ class _Reading:
         first = how in ("before", "plain", "wrap") or (isinstance(pre, ast.Constant) and pre.value is True)
         match module.name_of(decorator.func).rpartition(".")[2]:
             case "field_validator" | "validator" if first:
-                names = [name.value for name in decorator.args if isinstance(name, ast.Constant)]
-                for name in self._fields if "*" in names else names:
-                    if isinstance(name, str) and name in self._fields:
-                        self._fields[name] = msgspec.structs.replace(self._fields[name], takes="any")
+                self._validated |= {str(name.value) for name in decorator.args if isinstance(name, ast.Constant)}
             case "model_validator" | "root_validator" if first:
                 self._remade = True
 

@@ -5,10 +5,10 @@ Nothing is called. Whatever else stands there is `Unread`: its text is all that 
 
 import ast
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -23,6 +23,7 @@ _BITS = 63
 _DIGITS = 40
 _TEXT = 10_000
 _SHOWN = 200
+_LINES = 100
 
 
 class Undefined(Enum):
@@ -41,6 +42,9 @@ class Unread(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """Show it as it is written, or its beginning."""
+        lines = (self.node.end_lineno or 0) - self.node.lineno
+        if lines > _LINES or (not lines and (self.node.end_col_offset or 0) - self.node.col_offset > _TEXT):
+            return "…"  # it would take a while to be written out
         try:
             text = ast.unparse(self.node)
         except (RecursionError, ValueError):
@@ -58,6 +62,20 @@ class Member(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """Show it as Python does."""
         return f"{self.enum}.{self.name}"
+
+
+class Members(msgspec.Struct, frozen=True):
+    """The members of an enum: name → value. `words` are the values, none where some of them are not known."""
+
+    values: Mapping[str, object]
+    names: tuple[str, ...]
+    words: tuple[object, ...]
+
+    @classmethod
+    def of(cls, values: Mapping[str, object]) -> Self:
+        """Return the members with these values."""
+        known = not any(isinstance(value, Unread) for value in values.values())
+        return cls(values, tuple(values), tuple(values.values()) if known else ())
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -87,7 +105,7 @@ class Evaluator:
 
     def __init__(self) -> None:
         self._steps = STEPS
-        self._members: dict[tuple[str, str], dict[str, object] | None] = {}
+        self._members: dict[tuple[str, str], Members | None] = {}
 
     def step(self) -> bool:
         """Count one more thing that is looked at, and return whether it may be."""
@@ -104,11 +122,12 @@ class Evaluator:
             return Unread(node)
         return Unread(node) if _is_too_long(value) else value
 
-    def members(self, module: Module, name: str) -> dict[str, object] | None:
-        """Return the members of an enum that a file defines or that Hummingbot has: name → value. None for no enum."""
+    def members(self, module: Module, name: str) -> Members | None:
+        """Return the members of an enum that a file defines or that Hummingbot has, None for no enum."""
         key = module.path, name
         if key not in self._members:
-            self._members[key] = self._members_of(module, name)
+            values = self._members_of(module, name)
+            self._members[key] = None if values is None else Members.of(values)
         return self._members[key]
 
     def _value(self, module: Module, node: ast.expr, depth: int) -> object:
@@ -174,9 +193,9 @@ class Evaluator:
                 return member.value if node.attr == "value" else member.name
         enum = module.name_of(node.value)
         members = self.members(module, enum) if enum else None
-        if members is None or node.attr not in members:
+        if members is None or node.attr not in members.values:
             return Unread(node)
-        return Member(enum.rpartition(".")[2], node.attr, members[node.attr])
+        return Member(enum.rpartition(".")[2], node.attr, members.values[node.attr])
 
     def _called(self, module: Module, node: ast.Call, depth: int) -> object:
         name = module.name_of(node.func)

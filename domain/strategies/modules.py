@@ -10,7 +10,7 @@ import msgspec
 
 from domain.errors import Invalid
 
-READ_BYTES = 262_144
+READ_BYTES = 131_072
 """How long a source may be to be read; the longest controller of Hummingbot has 80,000 bytes."""
 
 LINEAGE = 100
@@ -115,6 +115,7 @@ class Files:
     def __init__(self, sources: Mapping[str, str]) -> None:
         self._sources = sources
         self._modules: dict[str, Module] = {}
+        self._roots: dict[tuple[str, str], frozenset[str]] = {}
 
     def module(self, path: str) -> Module:
         """Return a file that is here. Raises `Invalid` for what is no Python."""
@@ -136,7 +137,7 @@ class Files:
         return dotted or None
 
     def lineage(self, module: Module, node: ast.ClassDef) -> list[Ancestor]:
-        """Return all that a class inherits from and itself at the end, each once, those before others that win.
+        """Return all that a class inherits from and itself at the end; of two with the same field the later one wins.
 
         Raises `Invalid` for more than `LINEAGE` of them.
         """
@@ -144,15 +145,40 @@ class Files:
         self._gather(module, node, found, set())
         return found
 
+    def roots(self, module: Module, node: ast.ClassDef, depth: int = 0) -> frozenset[str]:
+        """Return the dotted paths of the classes that are not here and that a class inherits from.
+
+        Each class is asked once, however many inherit from it. Raises as `lineage`.
+        """
+        key = module.path, node.name
+        if key in self._roots:
+            return self._roots[key]
+        if depth > LINEAGE or len(node.bases) > LINEAGE:
+            raise _too_many(module, node)
+        self._roots[key] = frozenset()  # should it inherit from itself
+        roots: set[str] = set()
+        for base in node.bases:
+            match self.find(module, base):
+                case (Module() as other, ast.ClassDef() as parent):
+                    roots |= self.roots(other, parent, depth + 1)
+                case str(name):
+                    roots.add(name)
+        self._roots[key] = frozenset(roots)
+        return self._roots[key]
+
     def _gather(self, module: Module, node: ast.ClassDef, found: list[Ancestor], begun: set[tuple[str, str]]) -> None:
         begun.add((module.path, node.name))
-        if len(begun) > LINEAGE:
-            raise Invalid(f"'{module.path}': class {node.name} inherits from more than {LINEAGE} classes")
+        if len(begun) > LINEAGE or len(node.bases) > LINEAGE:
+            raise _too_many(module, node)
         for base in reversed(node.bases):
             match self.find(module, base):
                 case (Module() as other, ast.ClassDef() as parent):
                     if (other.path, parent.name) not in begun:
                         self._gather(other, parent, found, begun)
-                case str(name) if name not in found:
+                case str(name):
                     found.append(name)
         found.append((module, node))
+
+
+def _too_many(module: Module, node: ast.ClassDef) -> Invalid:
+    return Invalid(f"'{module.path}': class {node.name} inherits from more than {LINEAGE} classes")

@@ -114,9 +114,7 @@ def _named(module: Module, node: ast.expr, evaluator: Evaluator, depth: int) -> 
         path = hummingbot.PATHS.get(last, path)
     members = evaluator.members(module, name)
     if members is not None:
-        known = not any(isinstance(value, Unread) for value in members.values())
-        words = tuple(members.values()) if known else ()
-        return Type(kind="enum", shown=path, words=words, members=tuple(members))
+        return Type(kind="enum", shown=path, words=members.words, members=members.names)
     if name not in module.classes and last in hummingbot.MODELS:
         return Type(kind="model", shown=path, model=last)
     return _unknown(path, is_class=not name.startswith("typing.") and bool(name))
