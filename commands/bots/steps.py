@@ -35,6 +35,8 @@ logger = structlog.get_logger()
 POLL_SECONDS = 0.5
 STARTING_SECONDS = 60.0
 """For so long a start is tried again while something it needs is away."""
+FAILURE_SECONDS = 300.0
+"""How often it is recorded that a step fails which is tried again and again."""
 ANSWER_SECONDS = 35.0
 """A bot that waits for the end of its strategy gives up after 30 s, and says so."""
 AT_ONCE_SECONDS = 10.0
@@ -60,6 +62,7 @@ class Life:
         self._pause = pause
         self._may_have_told = resumed
         self._began_at = ports.clock()
+        self._failed_at: dict[Step, datetime] = {}
 
     async def carry_on(self) -> None:
         """Do what is to be done, until nothing is. Raises a `DomainError` where that has to be tried again later."""
@@ -101,13 +104,21 @@ class Life:
         starts = step in {Step.PREPARE, Step.START} or bot.starting
         tried_for = self._ports.clock() - self._began_at
         again = not starts or (isinstance(reason, Unavailable) and tried_for < timedelta(seconds=STARTING_SECONDS))
-        if not again or (bot.archiving and step in {Step.STOP, Step.ARCHIVE, Step.CLEAR}):
-            at = self._ports.clock()
+        at = self._ports.clock()
+        if not again or (bot.archiving and step in {Step.STOP, Step.ARCHIVE, Step.CLEAR} and self._is_news(step, at)):
             await self._record(
                 lambda now: deciding.failed(now, instance=self.instance, reason=reason.message, at=at), cause
             )
         if again:
             raise reason
+
+    def _is_news(self, step: Step, at: datetime) -> bool:
+        """Whether a failure of a step that is tried again is recorded: not each one, for no two may say the same."""
+        last, due = self._failed_at.get(step), timedelta(seconds=FAILURE_SECONDS)
+        if last is None or at - last >= due:
+            self._failed_at[step] = at
+            return True
+        return False
 
     async def _do(self, step: Step, bot: Bot) -> Sequence[Decision]:
         """Do a step outside, and return what is to be recorded of it. Raises `DomainError`."""

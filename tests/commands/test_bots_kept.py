@@ -1,0 +1,125 @@
+"""What the keeper of bots does when the log is away, when it looks at the wrong moment, and when nothing moves."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from commands.bots import outcomes
+from commands.bots.outcomes import AwaitDeployment, AwaitStart, AwaitStop
+from commands.bots.stopping import StartBot, StopAndArchive, StopBot
+from commands.ports import Write
+from commands.ports.bots import Instance
+from domain.bots import ArchivePlace, BotFailed, BotLost
+from domain.errors import Unavailable
+from tests.commands.bots import NAME, controllers, desk, kinds, life, running, settled, until
+from tests.commands.world import World, world
+
+HERE = ArchivePlace()
+
+
+async def test_a_server_that_starts_without_its_log_goes_on_when_it_is_there():
+    async with desk() as w:
+        await w.do(controllers())
+    assert (await kinds(w))[-1] == "Deployed"  # it has ended before it did anything
+    w.log.reachable = False
+    began = w.time.now
+    async with world(w) as resumed:
+
+        async def tried() -> bool:
+            return w.time.now > began
+
+        await until(tried)
+        w.log.reachable = True
+        await settled(resumed, "Prepared", "Started")
+
+
+async def note(w: World, *events: BotLost) -> None:
+    stream = f"bot-{NAME}"
+    version = len((await w.log.read([stream]))[stream])
+    await w.log.append([Write(stream=stream, expected_version=version, events=events)], w.origin())
+
+
+async def test_what_moved_while_it_looked_is_left_to_the_next_look(monkeypatch):
+    async with desk() as w:
+        await running(w)
+        seen = w.fleet.runtime.instances
+
+        async def late() -> Mapping[str, Instance]:
+            await note(w, BotLost(instance=NAME, last_heard_at=w.time(), lost_at=w.time()))
+            w.fleet.runtime.crash(NAME)
+            return await seen()
+
+        monkeypatch.setattr(w.fleet.runtime, "instances", late)
+        await w.keeper.look()
+        assert (await kinds(w))[3:] == ["Lost"]
+        monkeypatch.undo()
+        await w.keeper.look()
+        assert (await kinds(w))[3:] == ["Lost", "Stopped"]
+
+
+async def test_a_look_without_a_runtime_changes_nothing():
+    async with desk() as w:
+        await running(w)
+        w.fleet.runtime.reachable = False
+        with pytest.raises(Unavailable):
+            await w.keeper.look()
+        assert len(await kinds(w)) == 3
+
+
+async def test_a_log_that_goes_away_in_the_middle_is_waited_for():
+    async with desk() as w:
+        await running(w)
+        w.log.away = Unavailable("The log is away")
+        with pytest.raises(Unavailable):
+            await w.do(StopAndArchive(instance=NAME, archive=HERE))
+        w.log.away = None
+        await w.do(StopAndArchive(instance=NAME, archive=HERE))
+        w.log.away = Unavailable("The log is away")
+        await w.log.refused.wait()
+        w.log.away = None
+        await settled(w, "Stopped", "Archived", "Cleared")
+        assert (await kinds(w)).count("Archived") == 1
+
+
+async def test_a_failure_that_comes_again_and_again_is_recorded_now_and_then(monkeypatch):
+    async with desk() as w:
+        await running(w)
+        began = w.time.now
+        calls = 0
+
+        async def never_the_same(*_: object) -> str:
+            nonlocal calls
+            calls += 1
+            raise Unavailable(f"Request {calls} was refused")
+
+        monkeypatch.setattr(w.fleet.files, "archive", never_the_same)
+        await w.do(StopAndArchive(instance=NAME, archive=HERE))
+
+        async def an_hour() -> bool:
+            return (w.time.now - began).total_seconds() > 3600
+
+        await until(an_hour)
+        failures = [event for event in await life(w) if isinstance(event, BotFailed)]
+        assert calls > 300
+        assert 10 <= len(failures) <= 13
+
+
+async def test_who_waits_for_what_does_not_come_is_told_that_it_is_still_tried(monkeypatch):
+    for limit in ("DEPLOYED_WITHIN_SECONDS", "STARTED_WITHIN_SECONDS", "TOLD_WITHIN_SECONDS"):
+        monkeypatch.setattr(outcomes, limit, 0.0)
+    async with desk() as w:
+        await w.do(controllers())
+        with pytest.raises(Unavailable, match=f"Instance {NAME} does not run after 0 s; it is still tried"):
+            await w.do(AwaitDeployment(instance=NAME))
+        await settled(w, "Started")
+        await w.do(StopBot(instance=NAME))
+        with pytest.raises(Unavailable, match=f"Bot {NAME} could not be told to stop so far"):
+            await w.do(AwaitStop(instance=NAME))
+        w.fleet.line.appear(NAME)
+        await settled(w, "StopTold", "WoundDown")
+        w.fleet.runtime.reachable = False
+        await w.do(StartBot(instance=NAME))
+        with pytest.raises(Unavailable, match=f"Bot {NAME} does not run after 0 s; it is still tried"):
+            await w.do(AwaitStart(instance=NAME))
+        w.fleet.runtime.reachable = True
+        await settled(w, "Stopped", "Started")
