@@ -334,7 +334,11 @@ class Desk:
         self._take(floor.reports())
 
     def _others_traded(self, trading_pair: str, taker: Side) -> Print:
-        """Return a trade between strangers, at the price that the market has come to."""
+        """Return a trade between strangers, at the price that the market has come to.
+
+        It is of a hundred of the market's smallest steps. Those of perpetuals are larger, as on the real exchanges
+        (0.001 BTC, and 0.00001 on the spot market), so that a hundred times as much is traded there.
+        """
         quote = self.quotes[trading_pair]
         return Print(
             trade_id=self._engine._floor.number(),
