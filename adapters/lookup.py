@@ -15,10 +15,12 @@ from projections.bots import standing
 from projections.pool import Pool
 from projections.view import Connection
 
-LOOKED_UP = tuple(
-    view.name for view in (accounts.VIEW, orders.VIEW, positions.VIEW, portfolio.VIEW, strategies.VIEW, bots.VIEW)
-)
-"""The views that are asked here: no other one keeps anything waiting."""
+_ACCOUNTS = (accounts.VIEW.name,)
+_ORDERS = (orders.VIEW.name,)
+_MEMORY = (orders.VIEW.name, positions.VIEW.name, portfolio.VIEW.name)
+_STRATEGIES = (strategies.VIEW.name,)
+_BOTS = (bots.VIEW.name,)
+# A question waits for the views that it is asked of and for no other: one that has stopped stops nothing else.
 
 _EVER = datetime.max.replace(tzinfo=UTC)
 _POSITIONS = 1000
@@ -28,52 +30,55 @@ _POSITIONS = 1000
 class Views:
     """The port `Lookup` over the views of this database. `pool` gives connections that see the schema `read`."""
 
-    def __init__(self, pool: Pool, caught_up: Callable[[], Awaitable[None]]) -> None:
-        """Take what returns when the views have seen all that is in the log now; it may raise `Unavailable`."""
+    def __init__(self, pool: Pool, caught_up: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        """Take what returns when the views of these names have seen all that is in the log now.
+
+        It may raise `Unavailable`.
+        """
         self._pool = pool
         self._caught_up = caught_up
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        await self._caught_up()
+    async def _connection(self, views: Sequence[str]) -> AsyncIterator[Connection]:
+        await self._caught_up(views)
         async with self._pool.connection() as connection:
             yield connection
 
     async def accounts(self) -> Mapping[str, Account]:
         """Return every account that exists."""
-        async with self._connection() as connection:
+        async with self._connection(_ACCOUNTS) as connection:
             found = await accounts.connectors(connection)
         return {name: Account(exists=True, connectors=tuple(connectors)) for name, connectors in found.items()}
 
     async def memory(self, account: str, connector: str) -> AccountMemory:
         """Return what the log knows of an account on a connector, all of it at one position."""
-        async with self._connection() as connection, connection.transaction():
+        async with self._connection(_MEMORY) as connection, connection.transaction():
             await connection.execute("set transaction isolation level repeatable read, read only")
             return await _memory(connection, account, connector)
 
     async def unanswered(self, *, placed_before: datetime) -> Sequence[OrderPlaced]:
         """Return the orders that are placed or unknown since before that time, oldest first."""
-        async with self._connection() as connection:
+        async with self._connection(_ORDERS) as connection:
             return await orders.unanswered(connection, placed_before=placed_before)
 
     async def cancels_unanswered(self, *, requested_before: datetime) -> Sequence[OrderPlaced]:
         """Return the open orders whose cancel was requested before that time and not answered, oldest first."""
-        async with self._connection() as connection:
+        async with self._connection(_ORDERS) as connection:
             return await orders.cancels_unanswered(connection, requested_before=requested_before)
 
     async def sources(self) -> Mapping[str, str]:
         """Return path below `bots/` → source of every script and controller."""
-        async with self._connection() as connection:
+        async with self._connection(_STRATEGIES) as connection:
             return await strategies.sources(connection)
 
     async def instances(self) -> Sequence[str]:
         """Return the instances that were deployed and are not cleared away, oldest first."""
-        async with self._connection() as connection:
+        async with self._connection(_BOTS) as connection:
             return await standing.instances(connection)
 
     async def strategy_ended(self, instance: str, *, since: datetime) -> bool:
         """Whether every controller of a bot has said since then that its strategy ended; False if none ever spoke."""
-        async with self._connection() as connection:
+        async with self._connection(_BOTS) as connection:
             return await standing.strategy_ended(connection, instance, since=since)
 
 

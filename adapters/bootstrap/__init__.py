@@ -25,7 +25,7 @@ from adapters.exchanges.venues import ConnectedVenues
 from adapters.http.callers import Committed
 from adapters.http.gate import Gate
 from adapters.http.protocol import App
-from adapters.lookup import LOOKED_UP, Views
+from adapters.lookup import Views
 from adapters.market_data.feeds import Feeds
 from adapters.market_data.public_clients import PublicClients, opener
 from adapters.migrations import migrate
@@ -302,8 +302,8 @@ async def _begin(bus: Bus, intake: Intake, watch: OrderWatch, ready: Readiness) 
             return
 
 
-async def _caught_up(log: PostgresLog, intake: Intake, progress: Progress) -> None:
-    """Return when the views to look up in have seen all that venues told and all that is in the log.
+async def _caught_up(log: PostgresLog, intake: Intake, progress: Progress, views: Sequence[str]) -> None:
+    """Return when views have seen all that venues told and all that is in the log.
 
     Raises `Unavailable`.
     """
@@ -312,7 +312,7 @@ async def _caught_up(log: PostgresLog, intake: Intake, progress: Progress) -> No
             await intake.drain()
     except TimeoutError as late:
         raise Unavailable(f"{intake.waiting} reports of venues are not recorded yet") from late
-    lag = await progress.reached(await log.position(), LOOKED_UP, _CATCH_UP_SECONDS)
+    lag = await progress.reached(await log.position(), views, _CATCH_UP_SECONDS)
     if lag:
         raise Unavailable(f"The views are {lag} events behind the log")
 

@@ -1,5 +1,6 @@
 """What the views answer to handlers is what the log says."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -17,7 +18,7 @@ from tests.projections.strategies import controller, script
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-async def seen() -> None:
+async def seen(_views: Sequence[str]) -> None:
     """Have the views seen the log: they were built from all of it."""
 
 

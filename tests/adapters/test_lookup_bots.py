@@ -1,5 +1,6 @@
 """What the views answer about bots to handlers is what the log says."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from adapters.lookup import Views
@@ -14,7 +15,7 @@ from tests.projections.fleet import FLEET, at
 from tests.projections.given import tell
 
 
-async def seen() -> None:
+async def seen(_views: Sequence[str]) -> None:
     """Have the views seen the log: they were built from all of it."""
 
 
@@ -66,3 +67,25 @@ async def test_what_ended_before_a_start_is_no_sign_after_it(database_url: str, 
         await tell(log, [fleet.reported("b", "new", None, 40), fleet.stop_requested("b", 50, archive=ArchivePlace())])
         await rebuild(database_url, log, VIEWS)
         assert await views.strategy_ended("b", since=at(40))
+
+
+async def test_a_question_waits_for_the_views_that_it_is_asked_of(database_url: str, log: Log) -> None:
+    await rebuild(database_url, log, VIEWS)
+    waited: list[str] = []
+
+    async def wait(views: Sequence[str]) -> None:
+        waited.extend(views)
+
+    async with Pool.open(database_url, size=1) as pool:
+        views = Views(pool, wait)
+        for question, expected in (
+            (views.accounts(), {"accounts"}),
+            (views.memory("master_account", "paper"), {"orders", "positions", "portfolio"}),
+            (views.unanswered(placed_before=at(0)), {"orders"}),
+            (views.sources(), {"strategies"}),
+            (views.instances(), {"bots"}),
+            (views.strategy_ended("b", since=at(0)), {"bots"}),
+        ):
+            waited.clear()
+            await question
+            assert set(waited) == expected
