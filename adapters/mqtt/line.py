@@ -4,6 +4,7 @@ MQTT 3.1.1 with aiomqtt. What comes in is read where paho hands it over, without
 """
 
 import asyncio
+import logging
 import math
 import re
 import struct
@@ -24,6 +25,10 @@ from domain.errors import NotFound, Unavailable
 
 logger = structlog.get_logger()
 
+# paho and aiomqtt say in lines of their own what they tell us by errors, too.
+_unheard = logging.getLogger("nectar.mqtt")
+_unheard.setLevel(logging.CRITICAL)
+
 REPLIES = "hummingbot-api/response"
 """Where bots answer, under a name for each call: brokers that limit who may write where allow bots this one."""
 LONGEST_ANSWER = 32_000_000
@@ -36,7 +41,7 @@ _KEEP_ALIVE_SECONDS = 60
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 10.0
 _STRAYS_EVERY_SECONDS = 10.0
-_PRINTABLE = re.compile(r"[^ -~]")
+_UNPRINTABLE = re.compile(r"[^ -~]")
 
 
 class _Inbox(asyncio.Queue[aiomqtt.Message]):
@@ -171,6 +176,7 @@ class MqttLine:
             password=self._password,
             identifier=self._client_id,
             keepalive=_KEEP_ALIVE_SECONDS,
+            logger=_unheard,
             queue_type=partial(_Inbox, self._take),  # type: ignore[arg-type] # it is called as the class would be
         ) as client:
             granted = await client.subscribe([(topic, _QOS) for topic in (f"{REPLIES}/+", *TOPICS)])
@@ -245,7 +251,7 @@ class MqttLine:
         self._strays += 1
         now = asyncio.get_running_loop().time()
         if now - self._strays_told_at >= _STRAYS_EVERY_SECONDS:
-            topic = _PRINTABLE.sub("?", topic[:200])
+            topic = _UNPRINTABLE.sub("?", topic[:200])
             logger.warning("messages_of_no_bot", messages=self._strays, newest_topic=topic)
             self._strays = 0
             self._strays_told_at = now

@@ -48,6 +48,7 @@ def test_every_message_of_a_real_bot_is_understood(name):
 def test_figures_stay_the_text_that_the_bot_sent():
     performance = b'{"realized_pnl_quote":-30.87789361664,"volume_traded":28236.814447010440}'
     [(_, event)] = read(f"hbot/{BOT}/performance", b'{"a":{"performance":' + performance + b',"custom_info":{}}}', NOW)
+    assert isinstance(event, ControllerReported)
     assert bytes(event.performance) == performance
     assert performance in catalog.encode(event)
 
