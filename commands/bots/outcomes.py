@@ -72,12 +72,12 @@ async def await_start(command: AwaitStart, call: Call) -> Outcome:
     bot, position = await _until(
         call.ports.log, command.instance, lambda bot: not bot.starting, within=STARTED_WITHIN_SECONDS
     )
-    if bot.runs:
-        return Outcome(result=None, position=position)
     if bot.starting:
         raise Unavailable(
             f"Bot {command.instance} does not run after {STARTED_WITHIN_SECONDS:.0f} s; it is still tried"
         )
+    if bot.runs:
+        return Outcome(result=None, position=position)
     raise Invalid(f"Bot {command.instance} could not be started: {bot.failed or 'it has ended again'}")
 
 
