@@ -76,7 +76,7 @@ async def await_start(command: AwaitStart, call: Call) -> Outcome:
         raise Unavailable(
             f"Bot {command.instance} does not run after {STARTED_WITHIN_SECONDS:.0f} s; it is still tried"
         )
-    if bot.runs:
+    if bot.runs and bot.failed is None:
         return Outcome(result=None, position=position)
     raise Invalid(f"Bot {command.instance} could not be started: {bot.failed or 'it has ended again'}")
 

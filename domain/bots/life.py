@@ -224,7 +224,7 @@ def evolve(bot: Bot, event: Event) -> Bot:
         case BotPrepared():
             return change(bot, prepared=True)
         case BotStartRequested():
-            return change(bot, starting=True, failed=None, stopping=None, told=None, wound_down=None)
+            return change(bot, starting=True, failed=None)
         case BotStarted():
             return _started(bot, event)
         case BotFailed(reason=reason):

@@ -227,6 +227,21 @@ async def test_a_bot_that_cannot_start_again_says_why():
         await w.do(AwaitStart(instance=NAME))
 
 
+async def test_a_restart_that_the_runtime_does_not_take_can_be_wanted_again():
+    async with desk() as w:
+        await running(w)
+        await w.do(StopBot(instance=NAME))
+        await settled(w, *STOP)
+        w.fleet.runtime.reachable = False
+        await w.do(StartBot(instance=NAME))
+        with pytest.raises(Invalid, match=f"Bot {NAME} could not be started: No Docker engine answers"):
+            await w.do(AwaitStart(instance=NAME))
+        w.fleet.runtime.reachable = True
+        await w.do(StartBot(instance=NAME))
+        await w.do(AwaitStart(instance=NAME))
+        assert w.fleet.runtime.starts == {NAME: 2}
+
+
 @pytest.mark.parametrize("wish", [StartBot, StopBot, lambda instance: StopAndArchive(instance=instance, archive=HERE)])
 async def test_an_unknown_bot_is_not_found(wish):
     async with desk() as w:

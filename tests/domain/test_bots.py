@@ -127,6 +127,7 @@ def test_a_name_that_was_used_is_taken(events):
         ((*RUNNING, STOP, TOLD, FLAT, START), Step.STOP),
         ((*RUNNING, STOP, TOLD, FLAT, START, STOPPED), Step.START),
         ((*RUNNING, STOP, TOLD, FLAT, START, STOPPED, STARTED), None),
+        ((*RUNNING, STOP, TOLD, FLAT, START, FAILED), None),
         ((*RUNNING, CRASHED, START), Step.START),
         ((*RUNNING, CRASHED, START, FAILED), None),
         ((*RUNNING, STOP, TOLD, FLAT, AWAY), Step.STOP),
@@ -195,6 +196,7 @@ def test_a_bot_that_has_stopped_or_crashed_is_started_again():
     given(*RUNNING, STOP, TOLD, FLAT).when(start).then(START)
     given(*RUNNING, CRASHED).when(start).then(START)
     given(*RUNNING, CRASHED, START, FAILED).when(start).then(START)
+    given(*RUNNING, STOP, TOLD, FLAT, START, FAILED).when(start).then(START)
 
 
 @pytest.mark.parametrize("events", [RUNNING, (DEPLOYED,), (*RUNNING, CRASHED, START)], ids=["runs", "new", "starts"])
