@@ -202,15 +202,23 @@ class Life:
         """Wait for the bot's sign, or for the limit; or until something else is to be done."""
         limit = self._limit(_told(bot).told_at)
         while next_step(bot) is Step.WIND_DOWN:
-            if deciding.says_it_is_flat(bot) or await self._ports.lookup.strategy_ended(
-                self.instance, since=_stopping(bot).requested_at
-            ):
+            is_over = self._ports.clock() >= limit
+            if deciding.says_it_is_flat(bot) or await self._said_so(_stopping(bot), is_over=is_over):
                 return [self._ended(by_itself=True)]
-            if self._ports.clock() >= limit:
+            if is_over:
                 return [self._ended(by_itself=False)]
             await self._pause(POLL_SECONDS)
             _, bot = await self._read()
         return []
+
+    async def _said_so(self, stop: BotStopRequested, *, is_over: bool) -> bool:
+        """Whether the bot's controllers said that they have ended. Raises `Unavailable`, but not beyond the limit."""
+        try:
+            return await self._ports.lookup.strategy_ended(self.instance, since=stop.requested_at)
+        except Unavailable:
+            if is_over:
+                return False
+            raise
 
     async def _stop(self) -> Decision:
         exit_code = await self._fleet.runtime.stop(self.instance, self._fleet.grace_seconds)

@@ -81,6 +81,19 @@ async def test_a_log_that_goes_away_in_the_middle_is_waited_for():
         assert (await kinds(w)).count("Archived") == 1
 
 
+async def test_the_limit_holds_although_nobody_can_tell_what_a_bot_said(monkeypatch):
+    async with desk() as w:
+        await running(w)
+        w.fleet.line.answers[NAME, "stop"] = {"status": 400, "msg": "timed out"}
+
+        async def behind(*_: object, **__: object) -> bool:
+            raise Unavailable("The views are behind")
+
+        monkeypatch.setattr(w.bus.ports.lookup, "strategy_ended", behind)
+        await w.do(StopAndArchive(instance=NAME, archive=HERE))
+        await settled(w, "WoundDown", "Stopped", "Archived", "Cleared")
+
+
 async def test_a_failure_that_comes_again_and_again_is_recorded_now_and_then(monkeypatch):
     async with desk() as w:
         await running(w)
