@@ -235,8 +235,11 @@ def check_config_text(name: str, text: str) -> None:
 
 
 def check_config(kind: Kind, name: str, content: Json) -> None:
-    """Refuse a configuration that no bot may be given. Raises `Invalid`."""
+    """Refuse a configuration that no bot may be given, before it is written out. Raises `Invalid`."""
     _check_depth(name, content)
+    length = len(msgspec.json.encode(content))
+    if length > CONFIG_BYTES:
+        raise Invalid(f"Configuration '{name[:100]}' has {length} bytes; at most {CONFIG_BYTES} are allowed")
     if kind == "scripts":
         for listed in controllers_of(content):
             if _NAME.fullmatch(listed) is None:

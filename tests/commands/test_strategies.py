@@ -2,8 +2,11 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
+from commands.bus import Bus
+from commands.handlers import HANDLERS
 from commands.strategies import (
     ChangeBotConfig,
     DeleteConfig,
@@ -15,6 +18,7 @@ from commands.strategies import (
 )
 from domain.errors import Conflict, Invalid, NotFound, Unavailable
 from domain.strategies import (
+    CONFIG_BYTES,
     BotConfigChanged,
     ConfigSaved,
     ControllerDeleted,
@@ -87,6 +91,20 @@ async def test_a_configuration_that_is_nested_without_end_is_refused_before_it_i
         with pytest.raises(Invalid, match="nested"):
             await outside.do(SaveConfig(kind="controllers", name="grid", content=deep))
         assert await outside.log.position() == 0
+
+
+async def test_a_configuration_that_is_too_long_is_refused_before_it_is_written():
+    class Never:
+        """Writes nothing."""
+
+        async def dump(self, content):
+            raise AssertionError("it was written")
+
+    async with world() as outside:
+        ports = msgspec.structs.replace(outside.bus.ports, yaml=Never())
+        wish = SaveConfig(kind="controllers", name="grid", content={"a": ["x"] * CONFIG_BYTES})
+        with pytest.raises(Invalid, match=f"at most {CONFIG_BYTES}"):
+            await Bus(ports, HANDLERS).dispatch(wish, outside.origin())
 
 
 async def test_a_repeat_is_answered_as_the_first_time():
