@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 import msgspec
@@ -21,7 +21,12 @@ ResultType = Any
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants. Its handler stands in the same file."""
+    """What somebody wants. Its handler stands in the same file.
+
+    A `routine` one comes many times a second for as long as the server runs: its log line is for who looks for a fault.
+    """
+
+    routine: ClassVar[bool] = False
 
     def fingerprint(self) -> bytes:
         """Return what tells this command from another under the same idempotency key; never shows a secret."""
@@ -98,7 +103,8 @@ class Bus:
                 correlation_id=str(origin.correlation_id),
             )
             raise
-        logger.info(
+        say = logger.debug if command.routine else logger.info
+        say(
             "command_done",
             command=type(command).__name__,
             **_concerned(command, outcome.result),

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from typing import ClassVar
 from uuid import UUID
 
 import msgspec
@@ -38,6 +39,7 @@ class Updates(msgspec.Struct, frozen=True, kw_only=True):
 class RecordUpdates(Command, frozen=True, kw_only=True):
     """Record what bots told, each bot at most once in it."""
 
+    routine: ClassVar[bool] = True
     updates: Sequence[Updates]
 
 

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from commands.bots import updates
 from commands.bots.updates import BotIntake, RecordUpdates, Updates
@@ -179,3 +180,11 @@ async def test_the_command_says_where_each_stream_stands():
         )
         outcome = await around.do(command)
         assert (outcome.result, outcome.position) == ({"x": 2, "y": 1}, 3)
+
+
+async def test_batches_say_nothing_in_the_log_unless_somebody_looks_for_a_fault():
+    async with world() as around, intake_of(around) as intake:
+        with capture_logs() as lines:
+            intake("x", [beat("x", 1)], 30)
+            await drained(intake)
+    assert {line["log_level"] for line in lines} == {"debug"}
