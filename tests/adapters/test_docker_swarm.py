@@ -4,14 +4,16 @@ import base64
 import io
 import os
 import tarfile
+from pathlib import Path
 
 import pytest
 
 from adapters.docker.errands import empty_volumes, fetch_volumes
 from domain.errors import Invalid, Unavailable
-from tests.engine import Engine
+from tests.engine import Engine, obedient_image
+from tests.engine.machines import two_machines
 from tests.engine.places import PASSWORD, SCRIPT, SwarmPlace
-from tests.ports.test_runtime import name, started
+from tests.ports.test_runtime import name, started, until
 
 
 @pytest.fixture
@@ -86,6 +88,39 @@ async def test_what_another_machine_has_is_collected_through_the_swarm(swarm):
     fetch_volumes(api, service=service, node=None, into=into)
     assert swarm.read_starts(wish.instance) == []
     await swarm.runtime.remove(wish.instance)
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    """Two machines, of which the second one has the bots."""
+    with two_machines() as machines:
+        obedient_image(machines.worker)
+        made = SwarmPlace(tmp_path, machines.manager, "node.role==worker")
+        client = machines.worker.client()
+        yield made, client
+        client.close()
+        made.clear()
+
+
+async def test_a_bot_on_another_machine_lives_and_is_collected_from_there(fleet):
+    swarm, worker = fleet
+    wish = swarm.prepare(name())
+    await swarm.runtime.start(wish)
+
+    async def running():
+        ours = {"label": f"nectar.instance={wish.instance}"}
+        return [container.logs() for container in worker.containers.list(filters=ours)]
+
+    await until(running, lambda logs: logs == [b"started\r\n"])
+    await swarm.runtime.restart(wish.instance)
+    await until(running, lambda logs: logs == [b"started\r\n"])
+    assert await swarm.runtime.stop(wish.instance, 5) in {0, None}
+    await swarm.runtime.collect(wish.instance)
+    assert len(swarm.read_starts(wish.instance)) == 2  # In the same volumes, before and after the restart.
+    await swarm.runtime.remove(wish.instance)
+    assert await swarm.runtime.instances() == {}
+    for volume in worker.volumes.list():
+        assert list(Path(volume.attrs["Mountpoint"]).iterdir()) == []
 
 
 async def test_sources_that_are_too_large_for_a_swarm_are_refused(swarm):

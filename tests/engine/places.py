@@ -227,7 +227,8 @@ class DockerPlace(FolderPlace):
 class SwarmPlace(DockerPlace):
     """Services of a Swarm of one machine."""
 
-    def __init__(self, folder: Path, engine: Engine) -> None:
+    def __init__(self, folder: Path, engine: Engine, constraint: str = "node.role==manager") -> None:
+        self.constraint = constraint
         super().__init__(folder, engine)
         if self.client.info()["Swarm"]["LocalNodeState"] != "active":
             self.join()
@@ -246,7 +247,7 @@ class SwarmPlace(DockerPlace):
             bots=self.bots,
             config_password=PASSWORD,
             grace_seconds=2,
-            constraints=["node.role==manager"],
+            constraints=[self.constraint],
         )
 
     def take(self, name: str) -> None:

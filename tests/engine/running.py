@@ -38,11 +38,12 @@ class Engine:
 
 
 class OwnEngine(Engine):
-    """An engine in a folder of its own, which a test may stop and start again."""
+    """An engine in a folder of its own, which a test may stop and start again; `namespace` is a network to be in."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, namespace: str | None = None) -> None:
         super().__init__(f"unix://{folder / 'docker.sock'}", own=True)
         self._folder = folder
+        self._within = () if namespace is None else ("nsenter", f"--net=/var/run/netns/{namespace}")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -52,7 +53,7 @@ class OwnEngine(Engine):
             self._process = subprocess.Popen(
                 [
                     # It must not outlive tests that are killed.
-                    *("setpriv", "--pdeathsig", "TERM", str(_dockerd())),
+                    *("setpriv", "--pdeathsig", "TERM", *self._within, str(_dockerd())),
                     *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
                     *("--pidfile", str(folder / "dockerd.pid"), "--host", self.url, *_ARGUMENTS),
                 ],
@@ -124,12 +125,12 @@ def engine() -> Iterator[Engine]:
 
 
 @contextmanager
-def own_engine() -> Iterator[OwnEngine]:
+def own_engine(namespace: str | None = None) -> Iterator[OwnEngine]:
     """Start an engine in a folder of its own, which is gone afterwards with all that was in it."""
     if _dockerd() is None or os.geteuid() != 0:
         pytest.skip("no Docker engine answers, and one can be started only by root and where dockerd is installed")
     folder = Path(tempfile.mkdtemp(prefix="nectar-engine-"))  # pytest's own is too deep for the path of a socket
-    made = OwnEngine(folder)
+    made = OwnEngine(folder, namespace)
     try:
         made.start()
         for container in _leftovers(made):
@@ -138,7 +139,15 @@ def own_engine() -> Iterator[OwnEngine]:
     finally:
         _clear(made)
         made.stop()
+        for mounted in reversed(_mounted_below(folder)):
+            subprocess.run(["umount", mounted], check=False, capture_output=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _mounted_below(folder: Path) -> list[str]:
+    """Return what an engine leaves mounted when it stops, in the order in which it was mounted."""
+    mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+    return [place for place in (line.split()[1] for line in mounts) if place.startswith(f"{folder}/")]
 
 
 def _leftovers(made: Engine) -> list[str]:
