@@ -161,7 +161,7 @@ class MqttLine:
         """Connect, and return why the connection ended, or why there was none."""
         try:
             await self._connected()
-        except aiomqtt.MqttError as gone:
+        except (aiomqtt.MqttError, UnicodeError) as gone:  # UnicodeError: a host whose name none can have.
             why = str(gone) if self._client is None else "The connection was lost"
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError  # A broker that does not take our farewell has hidden that we were to end.

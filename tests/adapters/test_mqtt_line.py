@@ -188,6 +188,17 @@ async def test_a_broker_that_refuses_is_named(tmp_path):
         await asyncio.wait([task])
 
 
+@pytest.mark.parametrize("host", ["a" * 70, "no-such-host.invalid"], ids=["long", "unknown"])
+async def test_a_host_that_there_is_not_is_said(host):
+    line = MqttLine(host, 1883, None, None, clock=lambda: datetime.now(UTC), new_id=uuid4, sink=Heard())
+    before = line.broker().why
+    task = asyncio.create_task(line.run())
+    await until(lambda: line.broker().why != before or task.done())
+    assert not task.done()
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def test_the_embedded_broker_does(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr("adapters.private_broker._SYSTEM_FOLDERS", "/nowhere")
