@@ -167,4 +167,4 @@ class WatchedBots(NoExecutors):
 
 
 def _performance(bot: Standing) -> msgspec.Raw:
-    return msgspec.Raw(f"{{{bot.performance}}}".encode())
+    return msgspec.Raw(bot.performance.encode())

@@ -3,7 +3,7 @@
 A report is the inside of a JSON object, without braces, as a controller's status and its samples carry it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -42,6 +42,7 @@ first sample in one of them is the first one in all that are finer, and a sample
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LENGTHS = tuple(INTERVALS.values())
 _encode = msgspec.json.encode
+_lines = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class BotRow(msgspec.Struct, kw_only=True):
@@ -94,11 +95,11 @@ class LineRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewestRow(msgspec.Struct, kw_only=True):
-    """The newest lines of a bot's log, and its newest errors, oldest first."""
+    """The newest lines of a bot's log, and its newest errors, oldest first; each a JSON array."""
 
     instance: str
-    lines: list[str] = msgspec.field(default_factory=list)
-    errors: list[str] = msgspec.field(default_factory=list)
+    lines: str = "[]"
+    errors: str = "[]"
 
 
 class PerformanceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +159,12 @@ def line(event: BotLogged) -> str:
     ).decode()
 
 
+def appended(array: str, wire: str) -> str:
+    """Return the JSON array of the newest lines, one more among them."""
+    lines = [*_lines(array), msgspec.Raw(wire.encode())]
+    return _encode(lines[-NEWEST_LINES:]).decode()
+
+
 def report(event: ControllerReported) -> str | None:
     """Return what a controller says of itself, None where it says nothing: its strategy has ended."""
     performance = bytes(event.performance)
@@ -193,11 +200,22 @@ def run_of(position: int, event: BotDeployed) -> RunRow:
 def status_on_the_wire(
     status: str, *, performance: str, errors: str, lines: str, heard: bool, source: str = DEPLOYED
 ) -> str:
-    """Return a bot's status as clients read it; members of `performance`, `errors` and `lines` are JSON already."""
+    """Return a bot's status as clients read it; `performance`, `errors` and `lines` are JSON already."""
     return (
-        f'{{"status":"{status}","performance":{{{performance}}},"error_logs":[{errors}],"general_logs":[{lines}],'
+        f'{{"status":"{status}","performance":{performance},"error_logs":{errors},"general_logs":{lines},'
         f'"recently_active":{"true" if heard else "false"},"source":"{source}"}}'
     )
+
+
+def performance_on_the_wire(reports: Iterable[tuple[str, str]], status: str = "running") -> str:
+    """Return a bot's `performance` as clients read it, given controller and report of each of its controllers."""
+    members = [f'{_encode(name).decode()}:{{"status":"{status}",{said}}}' for name, said in reports]
+    return f"{{{','.join(members)}}}"
+
+
+def array(items: Iterable[str]) -> str:
+    """Return the JSON array of items that are JSON already."""
+    return f"[{','.join(items)}]"
 
 
 def newest(rows: Sequence[LineRow]) -> list[LineRow]:

@@ -3,8 +3,6 @@
 from datetime import datetime
 from operator import attrgetter
 
-import msgspec
-
 from domain.bots import (
     BotArchived,
     BotCleared,
@@ -25,16 +23,18 @@ from domain.events import Event, Recorded
 from projections.bots.rows import (
     ERROR,
     LINES,
-    NEWEST_LINES,
     BotRow,
     ControllerRow,
     LineRow,
     NewestRow,
     PerformanceRow,
     RunRow,
+    appended,
+    array,
     coarsest,
     line,
     newest,
+    performance_on_the_wire,
     report,
     run_of,
     status_on_the_wire,
@@ -109,16 +109,16 @@ class Story:
             )
 
     def _log(self, event: BotLogged) -> None:
-        bot, wire = self.bot, line(event)
-        if event.level >= ERROR:
-            kind, number, newest_lines = True, bot.errors, self.newest.errors
-            bot.errors += 1
+        bot, wire, is_error = self.bot, line(event), event.level >= ERROR
+        if is_error:
+            number, bot.errors = bot.errors, bot.errors + 1
+            self.newest.errors = appended(self.newest.errors, wire)
         else:
-            kind, number, newest_lines = False, bot.lines, self.newest.lines
-            bot.lines += 1
-        self.lines.append(LineRow(instance=bot.instance, is_error=kind, slot=number % LINES, number=number, wire=wire))
-        newest_lines.append(wire)
-        del newest_lines[:-NEWEST_LINES]
+            number, bot.lines = bot.lines, bot.lines + 1
+            self.newest.lines = appended(self.newest.lines, wire)
+        self.lines.append(
+            LineRow(instance=bot.instance, is_error=is_error, slot=number % LINES, number=number, wire=wire)
+        )
 
     def _live(self, event: Event) -> None:
         bot, run = self.bot, self.run
@@ -186,15 +186,16 @@ class Story:
         lines = sorted(newest([*self.kept, *self.lines]), key=attrgetter("number"))
         run.final_status = status_on_the_wire(
             "stopped",
-            performance=",".join(
-                [
-                    f'{msgspec.json.encode(row.controller).decode()}:{{"status":"stopped",{row.report}}}'
+            performance=performance_on_the_wire(
+                (
+                    (row.controller, row.report)
                     for row in sorted(self.controllers.values(), key=attrgetter("position"))
                     if row.report is not None and row.state != "silent"
-                ]
+                ),
+                "stopped",
             ),
-            errors=",".join([row.wire for row in lines if row.is_error and row.number < bot.errors]),
-            lines=",".join([row.wire for row in lines if not row.is_error and row.number < bot.lines]),
+            errors=array(row.wire for row in lines if row.is_error and row.number < bot.errors),
+            lines=array(row.wire for row in lines if not row.is_error and row.number < bot.lines),
             heard=bot.heard_at is not None and not bot.lost,
         )
         return True

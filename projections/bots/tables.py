@@ -36,9 +36,9 @@ TABLES = """
         primary key (instance, is_error, slot)
     ) with (fillfactor = 70);
     create table bot_newest (
-        instance text   primary key,
-        lines    text[] not null,
-        errors   text[] not null
+        instance text primary key,
+        lines    text not null,
+        errors   text not null
     ) with (fillfactor = 50);
     create table bot_performance (
         position   bigint      not null,
@@ -68,6 +68,7 @@ TABLES = """
 """
 
 INDEXES = """
+    create index on bot_controllers (position) where state = 'running';
     create index on bot_performance (heard_at, position);
     create index on bot_performance (instance, heard_at, position);
     create index on bot_performance (heard_at, position) where coarsest >= 3;
