@@ -237,9 +237,11 @@ async def server(
         finally:
             ready.started = False
             # What was begun is finished: sends have their answers, and what venues told is recorded.
+            fleet.images.close()  # A registry may keep a pull waiting for ever.
             await sending.ended()
             await _drained(intake)
             await _drained(fleet.heard)
+            fleet.docker.close()
             # Before the feeds end, so that none of them says goodbye to a venue that is left as a whole.
             await clients.close()
             for loop in loops:

@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
 import docker
@@ -42,11 +42,28 @@ class Connection:
         self._url = url
         self._lock = threading.Lock()
         self._client: docker.APIClient | None = None
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
+        self._free = asyncio.Semaphore(_THREADS)
+        self._closed = False
 
     async def call(self, work: Callable[[docker.APIClient], T]) -> T:
         """Return what is asked of the engine. Raises `Unavailable` where none answers, its `APIError` as it comes."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self.call_here, work)
+        async with self._free:
+            if self._closed:
+                raise Unavailable("The Docker engine is not asked any more: the server stops")
+            asked: Future[T] = Future()
+            # No thread of a pool: Python would wait for it before it ends, and a container may take long to stop.
+            threading.Thread(target=self._answer, args=(asked, work), name="docker", daemon=True).start()
+            return await asyncio.wrap_future(asked)
+
+    def _answer(self, asked: Future[T], work: Callable[[docker.APIClient], T]) -> None:
+        try:
+            answer = self.call_here(work)
+        except BaseException as e:  # noqa: BLE001 - whatever it is, it is the caller's
+            if asked.set_running_or_notify_cancel():
+                asked.set_exception(e)
+        else:
+            if asked.set_running_or_notify_cancel():
+                asked.set_result(answer)
 
     def call_here(self, work: Callable[[docker.APIClient], T]) -> T:
         """As `call`, in a thread of the caller's own."""
@@ -58,8 +75,8 @@ class Connection:
             raise Unavailable(f"No Docker engine answers at {self._where()}: {brief(e)}") from e
 
     def close(self) -> None:
-        """Let go of the engine; calls that are under way end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Let go of the engine. Calls that are under way end by themselves, others are refused from now on."""
+        self._closed = True
         with self._lock:
             if self._client is not None:
                 self._client.close()

@@ -286,6 +286,22 @@ async def test_without_an_engine_it_says_so_and_changes_nothing():
     connection.close()
 
 
+async def test_after_the_end_of_the_server_the_engine_is_not_asked_any_more(host):
+    assert await host.containers.running() is True
+    host.connection.close()
+    with pytest.raises(Unavailable, match="the server stops"):
+        await host.containers.exited()
+
+
+async def test_who_does_not_wait_any_more_leaves_others_alone(host):
+    waiting = asyncio.create_task(host.containers.images())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await host.containers.running() is True
+
+
 async def test_an_engine_that_comes_back_is_found_again(tmp_path):
     with own_engine() as own:
         connection = Connection(own.url)
