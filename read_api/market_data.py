@@ -365,6 +365,8 @@ async def _collect(
     """Return the tickers of connectors, and why some have none. Raises why, if none has."""
     if len(connectors) > MOST_CONNECTORS:
         raise Invalid(f"{len(connectors)} connectors are asked for; at most {MOST_CONNECTORS} may be at once")
+    if max_age is not None and max_age < 0:
+        raise Invalid(f"max_age {max_age:g} is below 0")
     for connector in connectors:
         feeds.market_of(connector)
     asked = [feeds.tickers(connector, max_age_seconds=max_age) for connector in connectors]

@@ -92,6 +92,15 @@ async def test_a_stale_book_is_not_answered_and_the_refusal_says_its_age(served)
     assert state["tasks"]["order_book_BTC-USDT"]["exception"] == feed["why"]
 
 
+@pytest.mark.parametrize("age", ["NaN", "Infinity", "old"])
+async def test_an_age_that_is_none_is_malformed(served, age):
+    answer = await served.ask(f"/market-data/tickers?connectors=binance&max_age={age}", status=422)
+    assert answer["detail"][0]["loc"] == ["query", "max_age"]
+    answer = await served.ask("/market-data/tickers?connectors=binance&max_age=-0.5", status=400)
+    assert answer["detail"] == "max_age -0.5 is below 0"
+    assert served.binance.asked == []
+
+
 async def test_a_price_that_cannot_be_read_is_told_beside_the_others_and_alone_is_no_answer(served):
     served.binance.no_tickers["ETH-USDT"] = NoTicker(why="'?' is not a number")
     both = {"connector_name": "binance", "trading_pairs": ["BTC-USDT", "ETH-USDT"]}
