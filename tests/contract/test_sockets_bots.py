@@ -38,7 +38,7 @@ async def test_bots_are_told_as_recorded(talking):
         await running(socket)
         expected = [step["recv"] for step in steps if step.get("recv", {}).get("type") in KINDS]
         assert {one["type"] for one in expected} == KINDS
-        others = []
+        others: list[dict[str, object]] = []
         for one in expected:
             heard = await heard_of(socket, one["type"], one["subscription_id"], others)
             assert list(differences(without_words(one), heard)) == []
