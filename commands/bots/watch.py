@@ -1,12 +1,17 @@
 """Notice which bots fall silent and which are heard again."""
 
 from datetime import datetime, timedelta
+from functools import partial
 
+from commands.abreast import abreast
 from commands.bus import Bus, Call, Command, Handlers, Outcome, origin_of_process
 from commands.deciding import decide
 from commands.ports import Ports
 from commands.ports.bots import Fleet
 from domain.bots import NEW, evolve, hearing, stream_of
+
+AT_ONCE = 64
+"""How many bots are recorded at once: a broker that was away gives a whole fleet back in a moment."""
 
 
 class LoseBot(Command, frozen=True, kw_only=True):
@@ -83,23 +88,29 @@ class BotWatch:
             self._listening_since = now
         patience = timedelta(seconds=self._fleet.heartbeat_seconds)
         heard = {name for name, heard_at in broker.bots.items() if now - heard_at < patience}
-        for name in sorted(heard - self._present):
-            await self._bus.dispatch(HearBot(instance=name), origin_of_process("bots", self._ports.new_id))
-            self._present.add(name)
-            self._settled.pop(name, None)
+        await abreast(AT_ONCE, [partial(self._hear, name) for name in sorted(heard - self._present)])
         self._present &= heard
         if now - self._listening_since < patience:
             return
         silent = sorted({*broker.bots, *await self._ports.lookup.instances()} - heard)
         ends = await self._ports.log.last([stream_of(name) for name in silent])
+        overdue = []
         for name in silent:
             end = ends[stream_of(name)]
             if end is None or self._settled.get(name) == end.version:
                 continue
             since = max(self._listening_since, end.recorded_at, broker.bots.get(name, self._listening_since))
-            if now - since < patience:
-                continue
-            last_heard_at = broker.bots.get(name, since)
-            command = LoseBot(instance=name, last_heard_at=last_heard_at, silent_since=since, patience=patience)
-            await self._bus.dispatch(command, origin_of_process("bots", self._ports.new_id))
-            self._settled[name] = end.version
+            if now - since >= patience:
+                last_heard_at = broker.bots.get(name, since)
+                command = LoseBot(instance=name, last_heard_at=last_heard_at, silent_since=since, patience=patience)
+                overdue.append(partial(self._lose, command, end.version))
+        await abreast(AT_ONCE, overdue)
+
+    async def _hear(self, instance: str) -> None:
+        await self._bus.dispatch(HearBot(instance=instance), origin_of_process("bots", self._ports.new_id))
+        self._present.add(instance)
+        self._settled.pop(instance, None)
+
+    async def _lose(self, command: LoseBot, version: int) -> None:
+        await self._bus.dispatch(command, origin_of_process("bots", self._ports.new_id))
+        self._settled[command.instance] = version
