@@ -8,7 +8,7 @@ that one process runs, the views and the sealer included.
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
@@ -27,7 +27,7 @@ from litestar.params import JSONBody
 from adapters.asgi import build
 from adapters.bootstrap import WRITE, Sending, server
 from adapters.bootstrap.clock import now
-from adapters.bootstrap.markets import factories, paper_feed
+from adapters.bootstrap.markets import factories, market_source, paper_feed
 from adapters.event_store import PostgresLog
 from adapters.exchanges.paper_feed import RULES
 from adapters.exchanges.venues import ConnectedVenues
@@ -38,6 +38,8 @@ from adapters.http.origins import origin_of
 from adapters.http.protocol import App
 from adapters.http.requests import Request
 from adapters.logging import configure
+from adapters.market_data.feeds import Feeds
+from adapters.market_data.public_clients import PublicClients, opener
 from adapters.settings import Settings
 from adapters.uvicorn import web
 from adapters.yaml import HummingbotYaml
@@ -45,7 +47,7 @@ from commands.bus import Bus
 from commands.handlers import HANDLERS
 from commands.intake import Intake
 from commands.orders import Placed, word
-from commands.ports import AccountMemory, Log, Ports
+from commands.ports import AccountMemory, Exchange, Log, Ports
 from domain import catalog, orders
 from domain.connectors import TradingRule
 from domain.orders import OrderPlaced
@@ -125,6 +127,14 @@ class MuteExchange:
         return
 
 
+def _paper(settings: Settings, intake: Intake) -> Mapping[str, Callable[[], Exchange]]:
+    """Return the connectors; only the paper venue is used, which needs no market from outside."""
+    feed, clients = paper_feed(settings), PublicClients(opener(settings.venue_urls), idle_seconds=60, sweep_seconds=60)
+    source = partial(market_source, settings, feed, clients)
+    feeds = Feeds(source, clock=now, timeout_seconds=60, cleanup_seconds=60)
+    return factories(settings, intake, feed, feeds, clients)
+
+
 @asynccontextmanager
 async def nectar(wanted: Wanted, settings: Settings) -> AsyncIterator[App]:
     """Put the write part together: everything between a request and the log, and back from the venue to the log."""
@@ -137,7 +147,7 @@ async def nectar(wanted: Wanted, settings: Settings) -> AsyncIterator[App]:
         loops: list[asyncio.Task[None]] = []
         mute = {"paper": MuteExchange}
         venues = ConnectedVenues(
-            factories(settings, intake, paper_feed(settings)) if wanted.venue == "paper" else mute,
+            _paper(settings, intake) if wanted.venue == "paper" else mute,
             vault=vault,
             memory=lookup.memory,
             spawn=lambda work: loops.append(tasks.create_task(work)),
