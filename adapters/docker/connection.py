@@ -122,7 +122,8 @@ def brief(error: BaseException) -> str:
     """Return an error of the connection without the layers that it went through."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
-    return str(error) or type(error).__name__
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or str(error) or type(error).__name__
 
 
 def labels(owner: str, instance: str) -> dict[str, str]:
