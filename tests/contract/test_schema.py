@@ -88,9 +88,11 @@ def test_no_request_makes_the_server_fail(case, target, session):
     if not is_new(case):
         return
     answer = case.call(base_url=target.url, session=session)
-    assert answer.status_code < 500, answer.text
-    if answer.status_code >= 400:
-        assert answer.json().keys() == {"detail"}
+    # Where these tests run there need be no Docker, and the routes about it say so.
+    assert answer.status_code < 500 or (answer.status_code == 503 and "No Docker engine" in answer.text), answer.text
+    # A request whose address is longer than 64 KB is no request to the web server, and never comes to the application.
+    if answer.status_code >= 400 and answer.text != "Invalid HTTP request received.":
+        assert answer.json().keys() == {"detail"}, answer.text
 
 
 def test_every_route_says_what_it_is_for_and_shows_examples():
