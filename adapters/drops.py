@@ -12,7 +12,7 @@ The bytes, so that anybody can compute them again (as in `seals.py`):
 """
 
 import struct
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
@@ -94,15 +94,15 @@ class Drop(NamedTuple):
     event: UpdatesDropped
 
 
-async def stored_drops(connection: psycopg.AsyncConnection) -> AsyncGenerator[Drop, None]:
+def stored_drops(connection: psycopg.Connection) -> Generator[Drop, None, None]:
     """Yield the records that the log holds, in order, inside the connection's transaction.
 
     What cannot be read is passed over: somebody else wrote it, and the seals say so.
     """
-    async with connection.cursor("drops", binary=True) as cursor:
+    with connection.cursor("drops", binary=True) as cursor:
         cursor.itersize = 10
-        await cursor.execute(_RECORDS, [RETENTION])
-        async for position, type_, schema_version, data in cursor:
+        cursor.execute(_RECORDS, [RETENTION])
+        for position, type_, schema_version, data in cursor:
             try:
                 event = catalog.decode(type_, schema_version, data)
             except (KeyError, msgspec.DecodeError):

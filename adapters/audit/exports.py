@@ -3,13 +3,16 @@
 A line of JSON each: first what the file is and the public key that signed, then the seals in order, bytes in base64.
 """
 
+import os
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from adapters.audit.verification import snapshot, stored_seals
+from adapters.audit.checking import Progress
+from adapters.audit.verification import apart, snapshot, stored_seals
 from adapters.seals import START, Seal, genuine
 
 FORMAT = "nectar seals 1"
@@ -37,20 +40,33 @@ async def export(database_url: str, key: Ed25519PublicKey, file: Path) -> Seal |
 
     Raises `ForgedSeals` (the file stays as it was) and `Unavailable`.
     """
-    unfinished = file.with_name(f"{file.name}.unfinished")
+    return await apart(lambda told: _export(database_url, key, file, told), lambda _done, _all: None)
+
+
+def _export(database_url: str, key: Ed25519PublicKey, file: Path, told: Progress) -> Seal | None:
     last: Seal | None = None
-    async with snapshot(database_url) as (_, connection):
-        try:
-            with unfinished.open("wb") as out:
-                out.write(_line(_Head(format=FORMAT, public_key=key.public_bytes_raw())))
-                async for seal in stored_seals(connection):
-                    _check(seal, last, key)
-                    out.write(_line(seal))
-                    last = seal
-            unfinished.replace(file)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    with snapshot(database_url) as (_, connection), beside(file) as unfinished, unfinished.open("wb") as out:
+        out.write(_line(_Head(format=FORMAT, public_key=key.public_bytes_raw())))
+        with closing(stored_seals(connection)) as seals:
+            for seal in seals:
+                _check(seal, last, key)
+                out.write(_line(seal))
+                last = seal
+                told(seal.to_position, 0)
     return last
+
+
+@contextmanager
+def beside(file: Path) -> Iterator[Path]:
+    """Give a file to write to that takes the place of another one when the block has ended well, and else is gone."""
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    try:
+        yield unfinished
+        with unfinished.open("rb") as written:
+            os.fsync(written.fileno())
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read(file: Path) -> tuple[Ed25519PublicKey, Iterator[Seal]]:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from adapters.audit import commands, exports, verification
+from adapters.audit import checking, commands, exports
 from adapters.audit.verification import Report, verify
 from adapters.seals import COLUMNS, last_seal, make
 from domain.errors import Unavailable
@@ -247,7 +247,7 @@ async def test_a_log_that_grows_and_is_sealed_meanwhile_is_verified_as_of_one_mo
 
 
 async def test_more_damage_than_can_be_listed_is_counted(database_url, sealed, monkeypatch):
-    monkeypatch.setattr(verification, "MOST_SUSPECTS", 6)
+    monkeypatch.setattr(checking, "MOST_SUSPECTS", 6)
     await sealed.execute("update log.events set actor = 'x'")
     report = await verify(database_url, PUBLIC)
     assert report.findings
@@ -256,7 +256,7 @@ async def test_more_damage_than_can_be_listed_is_counted(database_url, sealed, m
 
 
 async def test_more_events_put_in_than_can_be_listed_are_counted(database_url, sealed, monkeypatch):
-    monkeypatch.setattr(verification, "MOST_SUSPECTS", 6)
+    monkeypatch.setattr(checking, "MOST_SUSPECTS", 6)
     for position in range(-10, 1):
         await put_in(sealed, position)
     report = await verify(database_url, PUBLIC)
