@@ -1,15 +1,18 @@
 """Prices of sites that list coins: each coin in US dollars."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TypeVar
 
 import aiohttp
 import msgspec
+import structlog
 
 from adapters.exchanges.connections import Connections
 from adapters.rate_sources.reading import price
 from domain.errors import Unavailable
+
+logger = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -25,18 +28,8 @@ GECKO_PAGE = 250
 CAP_COINS = 500
 
 
-class _GeckoCoin(msgspec.Struct, frozen=True, kw_only=True):
-    symbol: str
-    current_price: Decimal | None = None
-
-
-class _CapCoin(msgspec.Struct, frozen=True, kw_only=True):
-    symbol: str
-    price_usd: str | None = msgspec.field(name="priceUsd", default=None)
-
-
 class _CapPage(msgspec.Struct, frozen=True, kw_only=True):
-    data: Sequence[_CapCoin]
+    data: Sequence[object]
 
 
 class Site:
@@ -44,7 +37,7 @@ class Site:
 
     def __init__(self, name: str, url: str, headers: Mapping[str, str] | None = None) -> None:
         """Ask nothing yet."""
-        self._name = name
+        self.name = name
         self._url = url.rstrip("/")
         self._headers = {"User-Agent": "nectar", **(headers or {})}
         self._connections = Connections()
@@ -62,15 +55,15 @@ class Site:
                 body = await response.read()
                 status = response.status
         except TimeoutError as late:
-            raise Unavailable(f"{self._name} did not answer within {TIMEOUT_SECONDS:g} s") from late
+            raise Unavailable(f"{self.name} did not answer within {TIMEOUT_SECONDS:g} s") from late
         except aiohttp.ClientError as error:
-            raise Unavailable(f"{self._name} could not be reached: {type(error).__name__}") from error
+            raise Unavailable(f"{self.name} could not be reached: {type(error).__name__}") from error
         if status != _OK:
-            raise Unavailable(f"{self._name} answered HTTP {status}")
+            raise Unavailable(f"{self.name} answered HTTP {status}")
         try:
-            return msgspec.json.decode(body, type=kind)
+            return msgspec.json.Decoder(kind, float_hook=Decimal).decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise Unavailable(f"{self._name} answered what cannot be read: {error}") from error
+            raise Unavailable(f"{self.name} answered what cannot be read: {error}") from error
 
     async def close(self) -> None:
         """Close the connections."""
@@ -89,7 +82,7 @@ class GeckoPrices:
 
     async def prices(self) -> Mapping[str, Decimal]:
         """Return the price of each coin in US dollars. Raises `Unavailable`."""
-        coins: list[tuple[str, object]] = []
+        coins: list[object] = []
         for page in range(1, GECKO_PAGES + 1):
             query = {
                 "vs_currency": "usd",
@@ -97,9 +90,8 @@ class GeckoPrices:
                 "per_page": str(GECKO_PAGE),
                 "page": str(page),
             }
-            found = await self._site.ask("/coins/markets", query, list[_GeckoCoin])
-            coins += [(coin.symbol, coin.current_price) for coin in found]
-        return _in_dollars(coins)
+            coins += await self._site.ask("/coins/markets", query, list[object])
+        return _in_dollars(self._site.name, coins, "current_price")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -118,19 +110,32 @@ class CapPrices:
     async def prices(self) -> Mapping[str, Decimal]:
         """Return the price of each coin in US dollars. Raises `Unavailable`."""
         page = await self._site.ask("/assets", {"limit": str(CAP_COINS)}, _CapPage)
-        return _in_dollars((coin.symbol, coin.price_usd) for coin in page.data)
+        return _in_dollars(self._site.name, page.data, "priceUsd")
 
     async def close(self) -> None:
         """Close the connections."""
         await self._site.close()
 
 
-def _in_dollars(coins: Iterable[tuple[str, object]]) -> dict[str, Decimal]:
-    """Return prices by pair. Of coins that share a symbol the first, largest one counts."""
+def _in_dollars(site: str, coins: Sequence[object], field: str) -> dict[str, Decimal]:
+    """Return prices by pair. Of coins that share a symbol the first, largest one counts.
+
+    Those that cannot be read are left out. Raises `Unavailable` if all are such.
+    """
     found: dict[str, Decimal] = {}
-    for symbol, told in coins:
-        token = symbol.upper()
+    unreadable = 0
+    for coin in coins:
+        symbol = coin.get("symbol") if isinstance(coin, dict) else None
+        told = coin.get(field) if isinstance(coin, dict) else None
         value = price(told)
+        if not isinstance(symbol, str) or (value is None and told is not None):
+            unreadable += 1
+            continue
+        token = symbol.upper()
         if value is not None and token and token != DOLLAR and "-" not in token:
             found.setdefault(f"{token}-{DOLLAR}", value)
+    if unreadable:
+        if not found:
+            raise Unavailable(f"{site} answered what cannot be read: {unreadable} coins without a symbol or a price")
+        logger.warning("coins_unreadable", source=site, count=unreadable)
     return found

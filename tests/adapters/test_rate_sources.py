@@ -163,6 +163,17 @@ async def test_coin_gecko_is_asked_for_the_largest_coins_in_dollars(listing):
     await source.close()
 
 
+async def test_of_a_site_s_coins_the_unreadable_ones_are_left_out(listing):
+    source = made("coin_gecko", {"api": listing.url})
+    listing.say('[{"symbol": "btc", "current_price": 50000.123456789012345}, {"symbol": "x", "current_price": "?"}]')
+    listing.say([{"symbol": None, "current_price": 1}, None, {"symbol": "eth", "current_price": "3000"}])
+    with capture_logs() as logs:
+        prices = await source.prices()
+    assert prices == {"BTC-USD": Decimal("50000.123456789012345"), "ETH-USD": 3000}
+    assert [(line["event"], line["source"], line["count"]) for line in logs] == [("coins_unreadable", "coin_gecko", 3)]
+    await source.close()
+
+
 async def test_coin_cap_is_asked_with_the_key(listing):
     source = made("coin_cap", {"api": listing.url}, key="the-key")
     listing.say({"data": [{"symbol": "BTC", "priceUsd": "50000.123456789012345"}, {"symbol": "X", "priceUsd": None}]})
