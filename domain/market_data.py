@@ -68,12 +68,12 @@ class Shown(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """How long something took, in milliseconds: so often, in all, at least and at most; and of late."""
 
-    count: int = 0
-    total_ms: float = 0.0
-    least_ms: float = 0.0
-    most_ms: float = 0.0
-    recent: int = 0
-    recent_ms: float = 0.0
+    count: int
+    total_ms: float
+    least_ms: float
+    most_ms: float
+    recent: int
+    recent_ms: float
 
 
 class FeedState(msgspec.Struct, frozen=True, kw_only=True):

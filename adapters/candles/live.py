@@ -17,6 +17,7 @@ from domain.market_data import FeedState, Timing
 KIND = "candles"
 REMEMBERED = 1_000
 """So many series that nobody follows on a socket, at most: the last ones that were asked for."""
+_UNTIMED = Timing(count=0, total_ms=0.0, least_ms=0.0, most_ms=0.0, recent=0, recent_ms=0.0)
 
 Key = tuple[str, str, str]  # the connector whose market it is, pair, interval
 
@@ -109,7 +110,7 @@ class LiveCandles:
             began=1,
             failures=live.failures,
             unreadable=0,
-            making=Timing(),
+            making=_UNTIMED,
         )
 
 
