@@ -7,6 +7,7 @@ from litestar import Controller, Litestar
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 
+from adapters.http.as_of import past
 from adapters.http.authentication import Authentication
 from adapters.http.cross_origin import CrossOrigin
 from adapters.http.documentation import documentation
@@ -36,6 +37,7 @@ def build(
     app = Litestar(
         route_handlers=[*_merged([*read, *write]), openapi],
         dependencies={name: _constant(value) for name, value in dependencies.items()},
+        guards=[past],
         exception_handlers=HANDLERS,
         after_exception=[socket_failed],
         request_class=Request,

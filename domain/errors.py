@@ -8,6 +8,7 @@ DomainError
 ├── NotFound     404
 ├── Conflict     409
 │   └── StreamMoved   the stream's version is not the expected one: load again, decide again
+├── Gone         410  it was there, and was deleted on purpose
 └── Unavailable  503  something outside (log, venue, broker) does not answer; nothing is known to have changed
 ```
 
@@ -73,5 +74,16 @@ class StreamMoved(Conflict):
         self.expected = expected
 
 
+class Gone(DomainError):
+    """Say that what is asked for was there once, and was deleted on purpose."""
+
+
 class Unavailable(DomainError):
-    """Say that something outside does not answer; whether it acted may be unknown."""
+    """Say that something outside does not answer; whether it acted may be unknown.
+
+    `retry_after_seconds` is after how long it is worth asking again, where that is known.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds

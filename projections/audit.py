@@ -185,21 +185,25 @@ async def stream(
     return [_entry(row) async for row in found]
 
 
-async def chain(connection: Connection, correlation_id: UUID, *, limit: int, after: int = 0) -> list[Entry]:
-    """Return up to `limit` events of a story behind position `after`, oldest first."""
+async def chain(
+    connection: Connection, correlation_id: UUID, *, limit: int, after: int = 0, upto: int | None = None
+) -> list[Entry]:
+    """Return up to `limit` events of a story behind position `after`, and up to another, oldest first."""
     found = await connection.execute(
         f"select {_ENTRY} from audit a join log.events e on e.shard = 0 and e.position = a.position"
-        " where a.correlation_id = %s and a.position > %s order by a.position limit %s",
-        [correlation_id, after, limit],
+        " where a.correlation_id = %(story)s and a.position > %(after)s"
+        " and (%(upto)s::bigint is null or a.position <= %(upto)s) order by a.position limit %(limit)s",
+        {"story": correlation_id, "after": after, "upto": upto, "limit": limit},
     )
     return [_entry(row) async for row in found]
 
 
-async def total(connection: Connection) -> int:
-    """Return how many events there are."""
+async def total(connection: Connection, *, upto: int | None = None) -> int:
+    """Return how many events there are, or were behind a position."""
     found = await connection.execute("select coalesce(max(position), 0) from audit")
     row = await found.fetchone()
-    return 0 if row is None else int(row[0])
+    end = 0 if row is None else int(row[0])
+    return end if upto is None else min(end, upto)
 
 
 async def length(connection: Connection, name: str, *, upto: int | None = None, at: datetime | None = None) -> int:

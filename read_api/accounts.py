@@ -23,7 +23,7 @@ class Accounts(Controller):
     async def all(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer the names, oldest account first."""
         headers = await reads.settle(request, "accounts")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             found = await accounts.connectors(connection)
         return Answer(200, encode(list(found)), headers)
 
@@ -36,7 +36,7 @@ class Accounts(Controller):
     async def credentials(self, request: Request, account_name: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
         """Answer the connectors that the account has credentials for, in the order in which they came."""
         headers = await reads.settle(request, "accounts")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             found = await accounts.connectors(connection, [account_name])
         if account_name not in found:
             raise NotFound(f"Account '{account_name}' not found")

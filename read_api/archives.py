@@ -190,7 +190,7 @@ class Archives(Controller):
     async def databases(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer the path of every database of an archived bot, those that cannot be read among them."""
         headers = await reads.settle(request, "archives")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             return Answer(200, encode(await archives.paths(connection)), headers)
 
     @get(
@@ -202,7 +202,7 @@ class Archives(Controller):
     async def status(self, request: Request, db_path: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
         """Answer how each table of a database is."""
         headers = await reads.settle(request, "archives")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             return Answer(200, encode(status_on_the_wire(await _known(connection, db_path))), headers)
 
     @get(
@@ -214,7 +214,7 @@ class Archives(Controller):
     async def summary(self, request: Request, db_path: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
         """Answer how many rows there are, and of which pairs and exchanges."""
         headers = await reads.settle(request, "archives")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             archive = await _readable(connection, db_path)
             pairs, exchanges = await archives.markets_of(connection, archive.path)
         answer = Summary(
@@ -244,7 +244,7 @@ class Archives(Controller):
     ) -> Answer:
         """Answer what all trades come to, by average cost, and how things stood on its market after each trade."""
         headers = await reads.settle(request, "archives")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             archive = await _readable(connection, db_path)
             body = long_answers.get(archive.path, archive.position)
             if body is None:
@@ -335,7 +335,7 @@ async def _page(
     request: Request, reads: Reads, db_path: str, kind: str, *, limit: int, offset: int, status: str | None = None
 ) -> Answer:
     headers = await reads.settle(request, "archives")
-    async with reads.connection() as connection:
+    async with reads.connection(request) as connection:
         archive = await _readable(connection, db_path)
         wires, total = await archives.listed(
             connection, archive.path, kind, limit=limit, offset=offset, status=status or None
@@ -347,7 +347,7 @@ async def _page(
 
 async def _whole(request: Request, reads: Reads, db_path: str, kind: str) -> Answer:
     headers = await reads.settle(request, "archives")
-    async with reads.connection() as connection:
+    async with reads.connection(request) as connection:
         archive = await _readable(connection, db_path)
         wires, total = await archives.listed(connection, archive.path, kind)
     return _listed(kind, archive.path, wires, ("total", total), headers)

@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from adapters.http.answers import Answer
+from adapters.http.as_of import PRESENT
 from adapters.http.bodies import Body, Name, Pair, Text, encode
 from adapters.http.requests import Request
 from domain.errors import DomainError, Invalid, Unavailable
@@ -304,6 +305,7 @@ class MarketData(Controller):
         status_code=200,
         summary="Say what pairs are worth by the tickers that are known",
         responses=described(RatesAnswer, "Rates"),
+        opt={PRESENT: "tickers of connectors"},
     )
     async def market_rates(
         self,
@@ -316,7 +318,7 @@ class MarketData(Controller):
         """Answer the rate of each pair, over as few known pairs as there must be."""
         pairs = {pair: split_pair(pair) for pair in data.trading_pairs}
         headers = await reads.settle(request, "rates")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             settings = await rates.settings(connection)
         if data.connector is not None:
             shown = await feeds.tickers(data.connector)

@@ -65,7 +65,7 @@ class OrderReads(Controller):
     ) -> Answer:
         """Answer the orders that may still trade, newest first."""
         headers = await reads.settle(request, "orders", "accounts")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             found = await page(
                 connection,
                 OPEN_ORDERS,
@@ -81,7 +81,7 @@ class OrderReads(Controller):
     async def search(self, request: Request, data: JSONBody[OrdersRequest], reads: NamedDependency[Reads]) -> Answer:
         """Answer the orders that match, newest first."""
         headers = await reads.settle(request, "orders")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             found = await page(
                 connection,
                 ORDERS,
@@ -100,7 +100,7 @@ class OrderReads(Controller):
     async def trades(self, request: Request, data: JSONBody[TradesRequest], reads: NamedDependency[Reads]) -> Answer:
         """Answer the trades that match, newest first."""
         headers = await reads.settle(request, "orders")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             found = await page(
                 connection,
                 TRADES,

@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from adapters.http.answers import Answer
+from adapters.http.as_of import about_now
 from adapters.http.bodies import Body, encode
 from adapters.http.requests import Request
 from projections import portfolio
@@ -135,10 +136,14 @@ class Portfolio(Controller):
         reads: NamedDependency[Reads],
         refresh: NamedDependency[Refresh],
     ) -> Answer:
-        """Answer the last balances seen, by account and connector; every account asked for that exists is there."""
-        position = await refresh(data.account_names, data.connector_names) if data.refresh else 0
+        """Answer the last balances seen, by account and connector; every account asked for that exists is there.
+
+        Of the past, those that were recorded: nothing is refreshed.
+        """
+        refreshed = data.refresh and about_now(request.asgi)
+        position = await refresh(data.account_names, data.connector_names) if refreshed else 0
         headers = await reads.settle(request, *_VIEWS, position=position)
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             rows = await portfolio.state(connection, accounts=data.account_names, connectors=data.connector_names)
         return Answer(200, state_on_the_wire(rows).encode(), headers)
 
@@ -151,7 +156,7 @@ class Portfolio(Controller):
     async def history(self, request: Request, data: JSONBody[HistoryRequest], reads: NamedDependency[Reads]) -> Answer:
         """Answer the last state seen in each interval in which there was one, newest first."""
         headers = await reads.settle(request, *_VIEWS)
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             rows = await portfolio.history(
                 connection,
                 interval_seconds=SECONDS[data.interval or "5m"],
@@ -175,7 +180,7 @@ class Portfolio(Controller):
     ) -> Answer:
         """Answer each token's part of the value, and where it lies."""
         headers = await reads.settle(request, *_VIEWS)
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             held = await portfolio.holdings(connection, accounts=data.account_names, connectors=data.connector_names)
         return Answer(200, encode(by_token(held, data.account_names)), headers)
 
@@ -188,7 +193,7 @@ class Portfolio(Controller):
     async def accounts_distribution(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer each account's part of the value, and on which connectors it lies."""
         headers = await reads.settle(request, *_VIEWS)
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             held = await portfolio.holdings(connection)
         return Answer(200, encode(by_account(held)), headers)
 

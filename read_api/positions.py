@@ -11,10 +11,11 @@ from litestar.params import FromPath, JSONBody
 from adapters.http.answers import Answer
 from adapters.http.bodies import Text, encode
 from adapters.http.requests import Request
-from domain.errors import Invalid
-from projections import positions
+from domain.errors import Invalid, NotFound
+from projections import accounts, positions
 from projections.paging import page
 from projections.positions import Held, Place
+from projections.view import Connection
 from read_api.pages import (
     PageRequest,
     Pagination,
@@ -103,6 +104,15 @@ async def _prices(markets: Markets, held: list[Held]) -> Mapping[str, Mapping[st
     return {name: await markets.exchange(name).prices() for name in wanted.intersection(markets.connectors())}
 
 
+async def _was_connected(connection: Connection, account: str, connector: str) -> None:
+    """Raise `NotFound` or `Invalid` for what was no connected account at that time."""
+    found = await accounts.connectors(connection, [account])
+    if account not in found:
+        raise NotFound(f"Account '{account}' not found")
+    if connector not in found[account]:
+        raise Invalid(f"Account '{account}' had no credentials for connector '{connector}'")
+
+
 class PositionReads(Controller):
     """Positions, as they are."""
 
@@ -117,14 +127,14 @@ class PositionReads(Controller):
         reads: NamedDependency[Reads],
         markets: NamedDependency[Markets],
     ) -> Answer:
-        """Answer the open positions, marked at the prices now."""
+        """Answer the open positions, marked at the prices now; those of the past as the venue marked them then."""
         headers = await reads.settle(request, "positions", "accounts")
         place, chosen = _place_of(data.cursor), {"account": data.account_names, "connector": data.connector_names}
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             found, following, total = await positions.held(
                 connection, limit=data.limit, after=place, followed=True, **chosen
             )
-        prices = await _prices(markets, found)
+        prices = await _prices(markets, found) if reads.moment(request) is None else {}
         items = [encode(on_the_wire(p, prices.get(p.connector, {}).get(p.trading_pair))).decode() for p in found]
         cursor = _SEPARATOR.join(following) if following else None
         return items_answer(items, limit=data.limit, cursor=cursor, total=total, headers=headers)
@@ -144,10 +154,14 @@ class PositionReads(Controller):
         markets: NamedDependency[Markets],
     ) -> Answer:
         """Answer the mode of an account on a perpetual connector."""
-        if not markets.connected(account_name, connector_name).perpetual:
+        headers = await reads.settle(request, "positions", "accounts")
+        then = reads.moment(request) is not None
+        market = markets.exchange(connector_name) if then else markets.connected(account_name, connector_name)
+        if not market.perpetual:
             raise Invalid(f"Connector '{connector_name}' is not a perpetual connector")
-        headers = await reads.settle(request, "positions")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
+            if then:
+                await _was_connected(connection, account_name, connector_name)
             mode = await positions.mode(connection, account=account_name, connector=connector_name)
         answer = ModeAnswer(position_mode=mode.value, connector=connector_name, account=account_name)
         return Answer(200, encode(answer), headers)
@@ -161,7 +175,7 @@ class PositionReads(Controller):
     async def funding(self, request: Request, data: JSONBody[FundingRequest], reads: NamedDependency[Reads]) -> Answer:
         """Answer the funding payments that match, newest first."""
         headers = await reads.settle(request, "positions")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             found = await page(
                 connection,
                 positions.FUNDING,

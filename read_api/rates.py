@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from adapters.http.answers import Answer
+from adapters.http.as_of import PRESENT
 from adapters.http.bodies import Body, Pair, encode
 from adapters.http.requests import Request
 from domain.rates import SOURCES, RateSettings, SourcePrices
@@ -24,6 +25,9 @@ SOON_SECONDS = 3.0
 
 PATIENT_SECONDS = 10.0
 """As `SOON_SECONDS`, where the caller would rather wait."""
+
+
+_PRICES = {PRESENT: "prices of a source"}
 
 
 class RatesRequest(Body, frozen=True, kw_only=True):
@@ -110,7 +114,7 @@ def _number(rate: Decimal | None) -> float | None:
 
 async def _settings(request: Request, reads: Reads) -> tuple[RateSettings, Headers]:
     headers = await reads.settle(request, "rates")
-    async with reads.connection() as connection:
+    async with reads.connection(request) as connection:
         return await rates.settings(connection), headers
 
 
@@ -142,7 +146,13 @@ class RateReads(Controller):
         )
         return Answer(200, encode(shown), headers)
 
-    @post("/rates", status_code=200, summary="Say what pairs are worth", responses=described(RatesAnswer, "Rates"))
+    @post(
+        "/rates",
+        status_code=200,
+        summary="Say what pairs are worth",
+        responses=described(RatesAnswer, "Rates"),
+        opt=_PRICES,
+    )
     async def rates(
         self,
         request: Request,
@@ -165,6 +175,7 @@ class RateReads(Controller):
         status_code=200,
         summary="Say what a pair is worth",
         responses=described(RateAnswer, "The rate"),
+        opt=_PRICES,
     )
     async def rate(
         self,
@@ -181,6 +192,7 @@ class RateReads(Controller):
         status_code=200,
         summary="Say what a pair is worth, and wait for the source if need be",
         responses=described(RateAnswer, "The rate"),
+        opt=_PRICES,
     )
     async def patient_rate(
         self,
@@ -192,7 +204,13 @@ class RateReads(Controller):
         """Answer as `rate` does, after a longer wait for a source that has not answered yet."""
         return await _rate(request, trading_pair, reads, rate_sources, PATIENT_SECONDS)
 
-    @get("/prices", status_code=200, summary="Show all that the source says", responses=described(PricesAnswer, "It"))
+    @get(
+        "/prices",
+        status_code=200,
+        summary="Show all that the source says",
+        responses=described(PricesAnswer, "It"),
+        opt=_PRICES,
+    )
     async def prices(
         self, request: Request, reads: NamedDependency[Reads], rate_sources: NamedDependency[RateSources]
     ) -> Answer:

@@ -59,7 +59,7 @@ class Reconciliation(Controller):
     ) -> Answer:
         """Answer the last comparisons of all accounts, or of those asked for, newest first."""
         headers = await reads.settle(request, _VIEW)
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             found = await reconciliation.runs(
                 connection,
                 limit=limit + 1,

@@ -3,21 +3,29 @@
 A write answers with `X-Position`. A read waits for the last position that its caller committed through this process,
 or for the one that it names in `X-After-Position`, whichever is later; after a second it answers from what there is,
 with the number of events it is behind in `X-Lag`.
+
+A read that names a moment in `X-As-Of` is answered from the views as they were then (`projections/past.py`).
 """
 
 from contextlib import AbstractAsyncContextManager
 
+from adapters.http.as_of import NAME, as_of
 from adapters.http.bodies import MalformedRequest
 from adapters.http.callers import Committed
 from adapters.http.problems import Problem, shown
 from adapters.http.protocol import header
 from adapters.http.requests import Request
+from domain.errors import Invalid
+from projections.moments import Moment
+from projections.past import Past
 from projections.pool import Pool
 from projections.runner import Progress
 from projections.view import Connection
 
 PATIENCE_SECONDS = 1.0
 _DIGITS = 18
+_SHOWN = "nectar.shown"
+"""The key of a request's scope under which the moment stands that it is about, with the views as they were then."""
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -25,27 +33,62 @@ Headers = tuple[tuple[bytes, bytes], ...]
 class Reads:
     """What the read routes share: the views, and how far they have come."""
 
-    def __init__(self, pool: Pool, progress: Progress, committed: Committed) -> None:
+    def __init__(self, pool: Pool, progress: Progress, committed: Committed, past: Past | None = None) -> None:
+        """Answer from views as they are, and, with `past`, as they were."""
         self._pool = pool
+        self._past = past
         self._progress = progress
         self._committed = committed
 
-    def connection(self) -> AbstractAsyncContextManager[Connection]:
-        """Lend a connection to the views. Raises `Unavailable`."""
+    def connection(self, request: Request) -> AbstractAsyncContextManager[Connection]:
+        """Lend a connection to the views that `settle` waited for. Raises `Unavailable`."""
+        moment, views = request.asgi.get(_SHOWN, (None, ()))
+        return self.past.connection(moment, views) if views else self._pool.connection()
+
+    def moment(self, request: Request) -> Moment | None:
+        """Return the moment that a request is about, None for now; known once it has settled."""
+        moment: Moment | None = request.asgi.get(_SHOWN, (None, ()))[0]
+        return moment
+
+    @property
+    def past(self) -> Past:
+        """The views as they were. Raises `Invalid` where they are not shown."""
+        if self._past is None:
+            raise Invalid("This server does not show the past")
+        return self._past
+
+    def today(self) -> AbstractAsyncContextManager[Connection]:
+        """Lend a connection to the views as they are. Raises `Unavailable`."""
         return self._pool.connection()
 
     def seen(self, view: str) -> int:
         """Return the position of the last event that a view has seen, -1 before it is built."""
         return self._progress.positions[view]
 
-    async def settle(self, request: Request, *views: str, position: int = 0) -> Headers:
+    async def settle(self, request: Request, *views: str, position: int = 0, today: bool = False) -> Headers:
         """Wait until views show what the request's caller wrote, and `position`; return headers that say how it went.
 
-        Raises `MalformedRequest` for an `X-After-Position` that is no position.
+        A request about the past waits for the views as they were; the header names the position that it is answered
+        from. With `today`, views as they are serve it too.
+
+        Raises `MalformedRequest` for an `X-After-Position` that is no position or an `X-As-Of` that is no moment,
+        `Invalid` for one that the log does not reach, `Gone`, and `Unavailable` where it takes long.
         """
+        when = as_of(request.asgi)
+        if when is not None:
+            moment = await self.past.moment(when, NAME)
+            if not today:
+                await self.past.ready(moment, views)
+            request.asgi[_SHOWN] = (moment, () if today else views)
+            lag = await self._progress.reached(moment.position, views, PATIENCE_SECONDS) if today else 0
+            return ((b"x-as-of", b"%d" % moment.position), *_lag(lag))
         wanted = max(position, self._committed.last(request.asgi["user"]), _after(request))
         lag = await self._progress.reached(wanted, views, PATIENCE_SECONDS)
-        return ((b"x-lag", b"%d" % lag),) if lag else ()
+        return _lag(lag)
+
+
+def _lag(events: int) -> Headers:
+    return ((b"x-lag", b"%d" % events),) if events else ()
 
 
 def _after(request: Request) -> int:

@@ -74,7 +74,7 @@ Content = dict[str, object]
 
 async def _source(request: Request, reads: Reads, path: str) -> tuple[str | None, Headers]:
     headers = await reads.settle(request, strategies.VIEW.name)
-    async with reads.connection() as connection:
+    async with reads.connection(request) as connection:
         return (await strategies.sources(connection, [path])).get(path), headers
 
 
@@ -82,7 +82,7 @@ async def _config_class(request: Request, reads: Reads, path: str) -> tuple[Conf
     """Return the configuration class of a strategy, None where there is no such strategy or it has none."""
     headers = await reads.settle(request, strategies.VIEW.name)
     wanted, sources = {path}, dict[str, str]()
-    async with reads.connection() as connection:
+    async with reads.connection(request) as connection:
         for _ in range(_FILES_DEEP):
             found = await strategies.sources(connection, sorted(wanted))
             sources |= found
@@ -97,7 +97,7 @@ async def _configs(
     request: Request, reads: Reads, kind: Kind, name: str | None = None
 ) -> tuple[dict[str, msgspec.Raw], Headers]:
     headers = await reads.settle(request, strategies.VIEW.name)
-    async with reads.connection() as connection:
+    async with reads.connection(request) as connection:
         found = await strategies.configs(connection, kind, name)
     return {key: msgspec.Raw(content.encode()) for key, content in found.items()}, headers
 
@@ -129,7 +129,7 @@ class ScriptReads(Controller):
     async def all(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer the names of the scripts."""
         headers = await reads.settle(request, strategies.VIEW.name)
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             paths = await strategies.paths(connection, "scripts")
         return Answer(200, encode([path.removeprefix("scripts/").removesuffix(".py") for path in paths]), headers)
 
@@ -197,7 +197,7 @@ class ControllerReads(Controller):
     async def all(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer the names of the controllers of each type."""
         headers = await reads.settle(request, strategies.VIEW.name)
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             paths = await strategies.paths(connection, "controllers")
         names: dict[str, list[str]] = {type_: [] for type_ in TYPES}
         for path in paths:

@@ -52,6 +52,7 @@ from commands.processes.archives import ArchiveWatch
 from commands.processes.bots import BotKeeper
 from commands.processes.orders import OrderWatch
 from domain.errors import DomainError, Unavailable
+from projections.past import Past
 from projections.pool import Pool
 from projections.runner import Progress, Projector
 from projections.views import VIEWS
@@ -152,14 +153,16 @@ async def server(
     async with (
         PostgresLog.open(database_url) as log,
         Pool.open(database_url, timeout_seconds=_POOL_SECONDS) as pool,
+        Past.open(database_url, log, VIEWS, owner=uuid4().hex[:8]) as past,
         asyncio.TaskGroup() as tasks,
     ):
-        progress = Progress(view.name for view in VIEWS)
+        progress, committed = Progress(view.name for view in VIEWS), Committed()
         projector = Projector(database_url, log, VIEWS, progress, lead="project" in settings.parts)
         sending = Sending(tasks)
         lookup = Views(pool, partial(_caught_up, log, intake, progress))
         loops = [
             tasks.create_task(projector.run(), name="projector"),
+            tasks.create_task(past.run(), name="past"),
             tasks.create_task(Sealer(database_url, vault.signing_key).run(), name="sealer"),
         ]
 
@@ -216,8 +219,8 @@ async def server(
             yield _application(
                 settings,
                 bus,
-                pool,
-                progress,
+                Reads(pool, progress, committed, past),
+                committed,
                 ready,
                 live={
                     "rate_sources": rate_sources,
@@ -339,12 +342,11 @@ def terms(settings: Settings) -> Terms:
 
 
 def _application(
-    settings: Settings, bus: Bus, pool: Pool, progress: Progress, ready: Readiness, *, live: Mapping[str, object]
+    settings: Settings, bus: Bus, reads: Reads, committed: Committed, ready: Readiness, *, live: Mapping[str, object]
 ) -> App:
-    committed = Committed()
     dependencies = {
         "writes": Writes(bus, committed, partial(word, bus.ports.log)),
-        "reads": Reads(pool, progress, committed),
+        "reads": reads,
         "markets": bus.ports.venues,
         "refresh": partial(_refresh, bus),
         "readiness": ready,

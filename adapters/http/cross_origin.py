@@ -15,7 +15,7 @@ from adapters.http.protocol import App, Message, Receive, Scope, Send, header
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PAGES = {"ws": "http", "wss": "https"}
 _METHODS = b"GET, POST, PUT, PATCH, DELETE"
-_EXPOSED = b"X-Position, X-Lag"
+_EXPOSED = b"X-Position, X-Lag, X-As-Of, Retry-After"
 
 
 class CrossOrigin:

@@ -24,7 +24,7 @@ from litestar.types.internal_types import PathParameterDefinition
 from adapters.http.authentication import PUBLIC
 from adapters.http.bodies import AMOUNT
 from adapters.http.examples import example
-from adapters.http.parameters import schemas, writes
+from adapters.http.parameters import reaching_back, schemas, writes
 
 Json = dict[str, Any]
 
@@ -101,17 +101,26 @@ _AFTER_POSITION = _header(
     "Wait, at most a second, until the views have reached this position of the log",
     {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
 )
+_AS_OF = _header(
+    "X-As-Of",
+    "Answer as it was behind this position of the log, or at this time, ISO 8601 with its time zone",
+    {"type": "string", "pattern": "^([0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2}))$"},
+)
 _PREFER = _header(
     "Prefer", "Wait so many seconds for the venue's word", {"type": "string", "pattern": "^wait=([0-9]|[1-5][0-9]|60)$"}
 )
 
 
 def complete(
-    document: Json, bounds: Mapping[tuple[str, str, str], Json], writing: Collection[tuple[str, str]] = ()
+    document: Json,
+    bounds: Mapping[tuple[str, str, str], Json],
+    writing: Collection[tuple[str, str]] = (),
+    reaching_back: Collection[tuple[str, str]] = (),
 ) -> Json:
     """Return the framework's document with what it cannot know added.
 
-    `bounds` are the schemas of parameters, by path, method and name; `writing` are the routes that carry commands out.
+    `bounds` are the schemas of parameters, by path, method and name; `writing` are the routes that carry commands out,
+    `reaching_back` those that can be asked about the past.
     """
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update({"Problems": _PROBLEMS, "Refusal": _REFUSAL})
@@ -124,6 +133,7 @@ def complete(
             if path not in PUBLIC:
                 headers = [_IDEMPOTENCY_KEY if (path, method) in writing else _AFTER_POSITION]
                 headers += [_PREFER] if operation["operationId"] == "orders_place" else []
+                headers += [_AS_OF] if (path, method) in reaching_back else []
                 operation.setdefault("parameters", []).extend(headers)
             _complete(path, operation, document["components"]["schemas"])
     return document
@@ -173,7 +183,9 @@ class _Document(OpenAPIRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:
         """Return the document as JSON."""
         if self._rendered is None:
-            self._rendered = msgspec.json.encode(complete(openapi_schema, schemas(request.app), writes(request.app)))
+            self._rendered = msgspec.json.encode(
+                complete(openapi_schema, schemas(request.app), writes(request.app), reaching_back(request.app))
+            )
         return self._rendered
 
 

@@ -15,7 +15,7 @@ from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR
 from adapters.http.bodies import MalformedRequest
 from adapters.http.problems import Problem, missing, shown
 from adapters.http.protocol import Scope, Send
-from domain.errors import Conflict, DomainError, Forbidden, Invalid, Malformed, NotFound, Unavailable
+from domain.errors import Conflict, DomainError, Forbidden, Gone, Invalid, Malformed, NotFound, Unavailable
 
 AnyRequest = litestar.Request[Any, Any, Any]
 
@@ -25,6 +25,7 @@ STATUS: Mapping[type[DomainError], int] = {
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
+    Gone: 410,
     Unavailable: 503,
 }
 
@@ -53,7 +54,8 @@ async def send_detail(
 def domain_error(_: AnyRequest, error: DomainError) -> Response[bytes]:
     """Answer an error of the tree with its branch's status and its message."""
     status = next(STATUS[branch] for branch in type(error).__mro__ if branch in STATUS)
-    return detail(status, error.message)
+    again = error.retry_after_seconds if isinstance(error, Unavailable) else None
+    return detail(status, error.message, None if again is None else {"Retry-After": str(again)})
 
 
 def malformed(_: AnyRequest, error: Malformed) -> Response[bytes]:

@@ -15,6 +15,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.params import ParameterKwarg, PathParameter, QueryParameter
 from litestar.routes import HTTPRoute
 
+from adapters.http.as_of import reaches_back
 from adapters.http.bodies import MalformedRequest
 from adapters.http.problems import is_list, problems
 
@@ -89,6 +90,16 @@ def writes(app: Litestar) -> set[tuple[str, str]]:
         for handler, path in _handlers(app)
         for method in handler.http_methods
         if handler.fn.__module__.startswith("write_api.")
+    }
+
+
+def reaching_back(app: Litestar) -> set[tuple[str, str]]:
+    """Return path and method of every route that can be asked about the past."""
+    return {
+        (path, method.lower())
+        for handler, path in _handlers(app)
+        for method in handler.http_methods
+        if reaches_back(handler)
     }
 
 

@@ -9,6 +9,7 @@ from litestar.exceptions import ClientException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from adapters.http import errors
+from adapters.http.as_of import NAME, about_now
 from adapters.http.bodies import decode
 from adapters.http.protocol import App, Message, Receive, Scope, Send, header
 
@@ -119,4 +120,6 @@ def _bad_target(scope: Scope) -> tuple[int, str] | None:
         return 400, "Path holds a character that cannot be printed"
     if b"%00" in query:
         return 400, "Query holds a NUL character"
+    if scope["type"] == "websocket" and not about_now(scope):
+        return 400, f"{path} takes no {NAME}: it tells what happens while somebody listens"
     return None

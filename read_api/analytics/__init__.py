@@ -98,7 +98,7 @@ def asked(
 async def traded(request: Request, reads: Reads, wanted: Asked) -> tuple[Sequence[Traded], Headers]:
     """Return the trades that a query is about, those before its start among them."""
     headers = await reads.settle(request, *VIEWS)
-    async with reads.connection() as connection:
+    async with reads.connection(request) as connection:
         return await analytics.traded(connection, wanted.chosen), headers
 
 

@@ -1,6 +1,5 @@
 """What happened: every event with its envelope, by stream, by story, by who did it and when."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,16 +11,15 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from adapters.http.answers import Answer
-from adapters.http.bodies import MalformedRequest, encode
-from adapters.http.problems import Problem, shown
+from adapters.http.as_of import when_of
+from adapters.http.bodies import encode
 from adapters.http.requests import Request
 from domain.errors import NotFound
 from projections import audit
 from projections.audit import Entry
 from read_api.pages import Pagination, described, items_answer, moment, number_of
-from read_api.settle import Reads
+from read_api.settle import Headers, Reads
 
-_WHOLE = re.compile(r"[0-9]{1,18}")
 _VIEW = "audit"
 
 # The framework takes the bounds of a parameter from here only.
@@ -55,22 +53,23 @@ class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
 
 def _at(given: str | None) -> tuple[int | None, datetime | None]:
     """Return the position or the time that `at` names."""
-    if given is None:
-        return None, None
-    if _WHOLE.fullmatch(given) is not None:
-        return int(given), None
-    try:
-        time = datetime.fromisoformat(given)
-    except ValueError as error:
-        raise _wrong_time(given) from error
-    if time.tzinfo is None:
-        raise _wrong_time(given)
-    return None, time
+    when = None if given is None else when_of(given, ("query", "at"))
+    return (None, when) if isinstance(when, datetime) else (when, None)
 
 
-def _wrong_time(given: str) -> MalformedRequest:
-    msg = "Input should be a position in the log, or a time in ISO 8601 with its time zone"
-    return MalformedRequest([Problem(type="datetime_parsing", loc=("query", "at"), msg=msg, input=shown(given))])
+def _upto(*positions: int | None) -> int | None:
+    """Return the first of some positions, None where there is none."""
+    return min((position for position in positions if position is not None), default=None)
+
+
+async def _settled(request: Request, reads: Reads) -> tuple[int | None, Headers]:
+    """Wait for the index of events; return the position up to which the request is about the log, None for all.
+
+    The index only grows, so what it was is the part of it up to there.
+    """
+    headers = await reads.settle(request, _VIEW, today=True)
+    moment = reads.moment(request)
+    return (None if moment is None else moment.position), headers
 
 
 def _answer(found: Sequence[Entry], limit: int, key: str, total: int | None, headers: Any) -> Answer:  # noqa: ANN401
@@ -111,12 +110,13 @@ class Audit(Controller):
             "since": moment(start_time),
             "until": moment(end_time),
             "above": after_position,
-            "upto": to_position,
         }
-        headers = await reads.settle(request, _VIEW)
-        async with reads.connection() as connection:
+        then, headers = await _settled(request, reads)
+        narrowed = any(wanted.values()) or to_position
+        wanted["upto"] = _upto(to_position, then)
+        async with reads.connection(request) as connection:
             found = await audit.search(connection, limit=limit + 1, before=number_of(cursor), **wanted)  # type: ignore[arg-type]
-            total = await audit.total(connection) if not any(wanted.values()) else None
+            total = await audit.total(connection, upto=then) if not narrowed else None
         return _answer(found, limit, "position", total, headers)
 
     @get(
@@ -137,13 +137,14 @@ class Audit(Controller):
     ) -> Answer:
         """Answer the events of a stream, oldest first; `at` a position or time, as the stream was then."""
         position, time = _at(at)
-        headers = await reads.settle(request, _VIEW)
-        async with reads.connection() as connection:
+        then, headers = await _settled(request, reads)
+        position = _upto(position, then)
+        async with reads.connection(request) as connection:
             total = await audit.length(connection, stream, upto=position, at=time)
             found = await audit.stream(
                 connection, stream, limit=limit + 1, after=number_of(cursor) or 0, upto=position, at=time
             )
-            if not total and not await audit.length(connection, stream):
+            if not total and not await audit.length(connection, stream, upto=then):
                 raise NotFound(f"Stream '{stream}' not found")
         return _answer(found, limit, "version", total, headers)
 
@@ -162,7 +163,9 @@ class Audit(Controller):
         cursor: Word = None,
     ) -> Answer:
         """Answer everything that happened for one cause, oldest first, whatever stream it is in."""
-        headers = await reads.settle(request, _VIEW)
-        async with reads.connection() as connection:
-            found = await audit.chain(connection, correlation_id, limit=limit + 1, after=number_of(cursor) or 0)
+        then, headers = await _settled(request, reads)
+        async with reads.connection(request) as connection:
+            found = await audit.chain(
+                connection, correlation_id, limit=limit + 1, after=number_of(cursor) or 0, upto=then
+            )
         return _answer(found, limit, "position", None, headers)

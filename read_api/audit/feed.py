@@ -20,6 +20,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import FromQuery, QueryParameter
 
+from adapters.http.as_of import PRESENT
 from adapters.http.bodies import MalformedRequest, encode
 from adapters.http.problems import Problem, shown
 from adapters.http.protocol import Receive, Scope, Send, header
@@ -143,7 +144,7 @@ class Feed:
     async def _look_back(self, send: Send) -> None:
         """Send what the index of events knows: few of many are found there without reading the others."""
         while self._after < (upto := self._reads.seen(_VIEW)):
-            async with self._reads.connection() as connection:
+            async with self._reads.today() as connection:
                 found = await audit.onward(
                     connection,
                     limit=PAGE,
@@ -231,6 +232,7 @@ class AuditFeed(Controller):
         "/feed",
         status_code=200,
         summary="Follow the log",
+        opt={PRESENT: "the log as it grows"},
         responses={
             200: ResponseSpec(
                 data_container=str,

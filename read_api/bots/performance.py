@@ -95,7 +95,7 @@ class PerformanceReads(Controller):
     ) -> Answer:
         """Answer the last figures of every controller, or of those of one bot."""
         headers = await reads.settle(request, "bots")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             return _answer(await latest(connection, instance=bot_name), headers)
 
     @get(
@@ -120,7 +120,7 @@ class PerformanceReads(Controller):
         """Answer one sample of each controller in each interval, the first one of it; times are ISO 8601."""
         after, since, until = key_of(cursor, place="query"), time_of(start_time), time_of(end_time)
         headers = await reads.settle(request, "bots")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             samples, next_ = await history(
                 connection,
                 limit=limit,

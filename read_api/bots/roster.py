@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from domain.errors import NotFound
 from projections.bots.standing import Standing, standing, standings
+from projections.moments import Moment
 from projections.view import Connection
 
 
@@ -19,19 +20,22 @@ class Roster:
     @property
     def since(self) -> datetime:
         """Who was heard since then is not silent."""
-        return self._clock() - self._heartbeat
+        return self._since(None)
 
-    async def all(self, connection: Connection, *, lines: bool = True) -> Sequence[Standing]:
-        """Return how every bot stands, oldest first, with lines of their logs or without."""
-        return await standings(connection, since=self.since, lines=lines)
+    def _since(self, at: Moment | None) -> datetime:
+        return (self._clock() if at is None else at.at) - self._heartbeat
 
-    async def find(self, connection: Connection, instance: str) -> Standing | None:
-        """Return how a bot stands, None for one that is unknown or cleared away."""
-        return await standing(connection, instance, since=self.since)
+    async def all(self, connection: Connection, *, lines: bool = True, at: Moment | None = None) -> Sequence[Standing]:
+        """Return how every bot stands, or stood at a moment, oldest first, with lines of their logs or without."""
+        return await standings(connection, since=self._since(at), lines=lines)
 
-    async def one(self, connection: Connection, instance: str) -> Standing:
-        """Return how a bot stands. Raises `NotFound`."""
-        found = await self.find(connection, instance)
+    async def find(self, connection: Connection, instance: str, *, at: Moment | None = None) -> Standing | None:
+        """Return how a bot stands, or stood at a moment, None for one that is unknown or cleared away."""
+        return await standing(connection, instance, since=self._since(at))
+
+    async def one(self, connection: Connection, instance: str, *, at: Moment | None = None) -> Standing:
+        """Return how a bot stands, or stood at a moment. Raises `NotFound`."""
+        found = await self.find(connection, instance, at=at)
         if found is None:
             raise unknown(instance)
         return found

@@ -114,7 +114,7 @@ class RunReads(Controller):
     ) -> Answer:
         """Answer the runs that match, newest first."""
         headers = await reads.settle(request, "bots")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             found, total = await runs.runs(
                 connection,
                 limit=limit,
@@ -133,14 +133,14 @@ class RunReads(Controller):
     async def run_stats(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer how many runs there are of each kind."""
         headers = await reads.settle(request, "bots")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             return Answer(200, encode(StatsAnswer(data=await runs.stats(connection))), headers)
 
     @get("/{bot_run_id:int}", status_code=200, summary="Show a run", responses=described(RunAnswer, "The run"))
     async def bot_run(self, request: Request, bot_run_id: FromPath[RunId], reads: NamedDependency[Reads]) -> Answer:
         """Answer a run."""
         headers = await reads.settle(request, "bots")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             found = await runs.run(connection, bot_run_id)
         if found is None:
             raise NotFound(f"Bot run {bot_run_id} not found")

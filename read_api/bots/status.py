@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from adapters.http.answers import Answer
+from adapters.http.as_of import PRESENT
 from adapters.http.bodies import Text, encode
 from adapters.http.requests import Request
 from domain.errors import Unavailable
@@ -129,11 +130,17 @@ class BotReads(Controller):
     async def status(self, request: Request, reads: NamedDependency[Reads], roster: NamedDependency[Roster]) -> Answer:
         """Answer how every bot stands that is deployed, or that was heard lately."""
         headers = await reads.settle(request, "bots")
-        async with reads.connection() as connection:
-            found = await roster.all(connection)
+        async with reads.connection(request) as connection:
+            found = await roster.all(connection, at=reads.moment(request))
         return Answer(200, b'{"status":"success","data":%b}' % bots_on_the_wire(found), headers)
 
-    @get("/mqtt", status_code=200, summary="Show the broker", responses=described(BrokerAnswer, "It"))
+    @get(
+        "/mqtt",
+        status_code=200,
+        summary="Show the broker",
+        responses=described(BrokerAnswer, "It"),
+        opt={PRESENT: "a connection to the broker"},
+    )
     async def mqtt(
         self,
         request: Request,
@@ -143,7 +150,7 @@ class BotReads(Controller):
     ) -> Answer:
         """Answer whether the broker is there, and which bots were heard on it."""
         headers = await reads.settle(request, "bots")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             found = await roster.all(connection, lines=False)
         return Answer(200, encode(BrokerAnswer(data=broker_on_the_wire(bot_line.broker(), found))), headers)
 
@@ -153,12 +160,16 @@ class BotReads(Controller):
     ) -> Answer:
         """Answer how a bot stands, with the newest lines of its log."""
         headers = await reads.settle(request, "bots")
-        async with reads.connection() as connection:
-            found = await roster.one(connection, bot_name)
+        async with reads.connection(request) as connection:
+            found = await roster.one(connection, bot_name, at=reads.moment(request))
         return Answer(200, b'{"status":"success","data":%b}' % found.wire.encode(), headers)
 
     @get(
-        "/{bot_name:str}/history", status_code=200, summary="Ask a bot", responses=described(HistoryAnswer, "Its word")
+        "/{bot_name:str}/history",
+        status_code=200,
+        summary="Ask a bot",
+        responses=described(HistoryAnswer, "Its word"),
+        opt={PRESENT: "what a bot answers"},
     )
     async def bot_history(
         self,
@@ -175,7 +186,7 @@ class BotReads(Controller):
     ) -> Answer:
         """Answer what a bot answers when it is asked for its trades."""
         headers = await reads.settle(request, "bots")
-        async with reads.connection() as connection:
+        async with reads.connection(request) as connection:
             found = await roster.one(connection, bot_name)
         asked = {"days": days, "verbose": verbose, "precision": precision, "async_backend": False}
         said = await _asked(bot_line, found, asked, timeout)

@@ -56,7 +56,9 @@ KEY_MODULES = {
         "schedule": "what is done by the clock",
     },
     "projections": {
+        "moments": "where in the log a time is",
         "paging": "cursors",
+        "past": "views as they were",
         "pool": "the connections that reads share",
         "replay": "build views anew",
         "runner": "keep views up to date",

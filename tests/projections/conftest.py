@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 
 from adapters.event_store import PostgresLog
 from commands.ports import Log
+from projections.past import Past
 from projections.pool import Pool
 from projections.replay import rebuild
 from projections.runner import Progress, Projector
@@ -31,6 +33,20 @@ async def projecting(
         await asyncio.wait([running])
         if not running.cancelled():
             running.result()  # raises what it failed with
+
+
+@asynccontextmanager
+async def remembering(database_url: str, log: Log, **bounds: float) -> AsyncIterator[Past]:
+    """Show views as they were while the context lasts."""
+    async with Past.open(database_url, log, VIEWS, owner=uuid4().hex[:8], **bounds) as past:  # type: ignore[arg-type]
+        running = asyncio.create_task(past.run())
+        try:
+            yield past
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+            if not running.cancelled():
+                running.result()  # raises what it failed with
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from read_api.bots import BotReads, PerformanceReads, Roster, RunReads
 from read_api.settle import Reads
 from tests.fakes.line import ScriptedLine
 from tests.http.app import client_of
-from tests.projections.conftest import projecting
+from tests.projections.conftest import projecting, remembering
 from tests.projections.fleet import at
 from tests.projections.given import Told, tell
 
@@ -53,11 +53,15 @@ class Fleet:
 async def reading(database_url: str, log: Log) -> AsyncIterator[Fleet]:
     """Return the routes with views that are kept up to date."""
     committed = Committed()
-    async with Pool.open(database_url, size=2) as pool, projecting(database_url, log) as progress:
+    async with (
+        Pool.open(database_url, size=2) as pool,
+        projecting(database_url, log) as progress,
+        remembering(database_url, log) as past,
+    ):
         assert await progress.reached(0, progress.views, 10) == 0
         fleet = Fleet(httpx.AsyncClient(), log, committed)
         dependencies = {
-            "reads": Reads(pool, progress, committed),
+            "reads": Reads(pool, progress, committed, past),
             "roster": Roster(fleet.clock, heartbeat_seconds=30),
             "bot_line": fleet.line,
         }

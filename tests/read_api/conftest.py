@@ -26,7 +26,7 @@ from read_api.controllers import CONTROLLERS
 from read_api.settle import Reads
 from tests.fakes.feeds import running_feeds
 from tests.http.app import client_of
-from tests.projections.conftest import pool, projecting, template
+from tests.projections.conftest import pool, projecting, remembering, template
 from tests.projections.given import Told, tell
 
 __all__ = ["pool", "template"]
@@ -137,14 +137,18 @@ async def server(database_url: str, log: Log) -> AsyncIterator[Server]:
         refreshed.append((accounts, connectors))
         return await log.position()
 
-    async with Pool.open(database_url, size=2) as pool, projecting(database_url, log) as progress:
+    async with (
+        Pool.open(database_url, size=2) as pool,
+        projecting(database_url, log) as progress,
+        remembering(database_url, log) as past,
+    ):
         assert await progress.reached(0, progress.views, 10) == 0
 
         async def readiness() -> str | None:
             return None
 
         dependencies = {
-            "reads": Reads(pool, progress, committed),
+            "reads": Reads(pool, progress, committed, past),
             "markets": TwoMarkets(),
             "refresh": refresh,
             "readiness": readiness,
