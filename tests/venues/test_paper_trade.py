@@ -138,7 +138,10 @@ async def test_orders_trade_with_the_book_and_the_trades_of_the_venue(connector)
         between = bids[0][0] + 1
         await trader.place("b", "0.3", between)
         assert trader.fills("b") == []
-        await until(lambda: trader.sell("0.01") and trader.fills("b"))  # from when its trades are heard
+        async with asyncio.timeout(5):
+            while not trader.fills("b"):  # from when its trades are heard
+                trader.sell("0.01")
+                await asyncio.sleep(0.02)
         trades = trader.fills("b")
         assert {price for _, price in trades} == {between}
         assert sum(amount for amount, _ in trades) <= trader.sold
