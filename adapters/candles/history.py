@@ -218,14 +218,14 @@ class CandleHistory:
             candles = await answer(venue, series, asked)
         slots = [slot(of, candle.timestamp) for candle in candles]
         closed = min(proved(asked, slots)[1], edge)
+        first = slots[0] if slots else closed
         if not is_hole:
-            closed = min(closed, beside.start)  # what is known already was asked for then
-            await doubt(venue, series, (asked[0], min([*slots[:1], closed])), slots, now)
-        elif slots and slots[0] > beside.end:
+            await doubt(venue, series, (asked[0], min(first, closed, beside.start)), slots, now)
+        if first > beside.end:
             try:
-                await doubt(venue, series, (beside.end, min(slots[0], closed)), slots, now)
+                await doubt(venue, series, (beside.end, min(first, closed)), slots, now)
             except TooOld:
-                closed = span[1]  # the hole stays one, and what follows it was not asked about
+                closed = span[1] if is_hole else beside.start  # what follows was not asked about
         keep = [candle for candle in candles if slot(of, candle.timestamp) < closed]
         news = [Known(asked[0], closed, int(now))]
         await asyncio.to_thread(self._store.keep, series, keep, news, int(now))
