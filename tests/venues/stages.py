@@ -15,6 +15,9 @@ from adapters.exchanges.dialects import dialect
 from adapters.exchanges.paper import PaperExchange
 from adapters.exchanges.paper_feed import RULES, quote_around
 from adapters.exchanges.paper_trade import PaperTradeExchange, paper_trade
+from adapters.market_data.feeds import Feeds
+from adapters.market_data.public_clients import PublicClients
+from adapters.market_data.sources import Patience
 from commands.ports import AccountMemory, Exchange, OpenOrder
 from domain import orders
 from domain.connectors import TradingRule
@@ -24,11 +27,13 @@ from domain.portfolio import Balance
 from domain.reports import AccountReport
 from domain.values import OrderType, PositionAction, Side
 from tests.fakes.exchange import MemoryExchange
+from tests.fakes.feeds import running_feeds
 from tests.venues.desk import Desk
 from tests.venues.floor import FEES, PRICES, SIZES, STARTING, Floor
 from tests.venues.ledger import Ledger, Market
 from tests.venues.ledger import Order as Truth
 from tests.venues.levers import Levers
+from tests.venues.public import public_clients, sources_of
 from tests.venues.serving import Venue, running_venue
 from tests.venues.told import Done, Told, all_once, done_at, now, until
 
@@ -41,6 +46,8 @@ TRADING = SPOT + PERPETUAL
 ALL = ("memory", "memory_perpetual", *TRADING)
 
 PAIR = "BTC-USDT"
+LISTENING = Patience(pause=0.01, retry=0.01, longest_retry=0.05, leave=0.5)
+"""Of feeds of markets that a test follows."""
 _numbers = count(1)
 
 
@@ -74,6 +81,8 @@ class Stage:
         self.credentials: Mapping[str, str] = {}
         self.exchange: Exchange
         self.venue: Venue
+        self.clients: PublicClients
+        self.feeds: Feeds
         self.feed = HeldFeed()
 
     @property
@@ -310,6 +319,10 @@ async def staged(name: str, *, floor: Floor | None = None, told: Told | None = N
     async with AsyncExitStack() as stack:
         if name in REAL or name.endswith(names.PAPER_TRADE):
             stage.venue = await stack.enter_async_context(running_venue(floor))
+        if name.endswith(names.PAPER_TRADE):
+            stage.clients = await stack.enter_async_context(public_clients(stage.venue.urls))
+            sources = sources_of(stage.clients, LISTENING)
+            stage.feeds = await stack.enter_async_context(running_feeds(sources, patience=LISTENING))
         stage.exchange = made(stage)
         yield await stack.enter_async_context(running(stage))
 
@@ -327,12 +340,13 @@ def made(stage: Stage) -> Exchange:
         plain = name.removesuffix(names.PAPER_TRADE)
         return paper_trade(
             name,
+            feeds=stage.feeds,
+            side=stage.clients.of(names.connector(plain)),
             balances={name: starting},
             fees=fees,
             tick_seconds=0.01,
             sink=told,
             clock=now,
-            urls=stage.venue.urls[plain],
         )
     return PaperExchange(
         name=name,
