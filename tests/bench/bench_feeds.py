@@ -82,6 +82,7 @@ async def main() -> bool:
             percent = (process_time() - used) / seconds * 100
             heard = sum(state.heard for state in feeds.states()) - heard
             stale = sum(state.stale for state in feeds.states())
+            await clients.close()
     percentiles = quantiles(took, n=100)
     rows = [
         at_most(f"CPU of {PAIRS} books, {PER_SECOND} changes a second each", percent, CPU_PERCENT, "%"),

@@ -61,6 +61,7 @@ async def serve(address: str) -> None:
             async with web(app, listener):
                 sys.stderr.write(f"{listener.getsockname()[1]}\n")
                 await asyncio.to_thread(sys.stdin.read)
+        await clients.close()
 
 
 @asynccontextmanager
