@@ -5,6 +5,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from domain.errors import DomainError
 
 REFUSED = 2
 MOST_DAYS = 36_500
+_LAST = 2**63 - 1
+_PLACE = "a position, or a time as 2026-11-22T08:00:00Z"
 REFUSALS = (
     DamagedCandles,
     DamagedVault,
@@ -115,8 +118,15 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="COMMAND"
     )
     command = audit.add_parser("verify", help="name every event that was altered, removed or moved")
-    command.add_argument("--seals", type=Path, metavar="FILE", help="check against exported seals")
+    command.add_argument("file", type=Path, nargs="?", metavar="FILE", help="exported events, in place of the log")
+    command.add_argument("--seals", type=Path, metavar="FILE", help="check the log against exported seals")
     command.set_defaults(run=_verify)
+    command = audit.add_parser("export", help="write events to a file that proves that none was altered")
+    command.add_argument("--from", dest="begin", type=_place, default=1, metavar="PLACE", help=_PLACE)
+    command.add_argument("--to", dest="end", type=_place, default=_LAST, metavar="PLACE", help="as --from")
+    command.add_argument("--format", choices=("jsonl", "csv", "parquet"), default="jsonl")
+    command.add_argument("file", type=Path)
+    command.set_defaults(run=_export_events)
     command = audit.add_parser("export-seals", help="write the seals to a file, to be kept elsewhere")
     command.add_argument("file", type=Path)
     command.set_defaults(run=_export_seals)
@@ -130,6 +140,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_apply_retention)
     return parser
+
+
+def _place(given: str) -> int | datetime:
+    from adapters.audit.commands import place_of
+
+    try:
+        return place_of(given)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"{given[:40]!r} is no position and no time as 2026-11-22T08:00:00Z") from e
 
 
 def _days(given: str) -> int:
@@ -202,14 +221,36 @@ async def _verify(wanted: argparse.Namespace, settings: Settings) -> int:
     from rich.console import Console
 
     from adapters import database
-    from adapters.audit.commands import verify_command
+    from adapters.audit.commands import verify_command, verify_file_command
     from adapters.vault import Vault
 
+    if wanted.file is not None:  # it brings its seals and their key: no database is asked
+        return await verify_file_command(Console(), wanted.file)
     async with database.reached(settings) as url:
         if wanted.seals is not None:  # exported seals bring their key: whoever checks them needs no password
             return await verify_command(url, Console(), file=wanted.seals)
         vault = await Vault.open(url, settings.config_password)
         return await verify_command(url, Console(), key=vault.signing_key.public_key())
+
+
+async def _export_events(wanted: argparse.Namespace, settings: Settings) -> int:
+    from rich.console import Console
+
+    from adapters import database
+    from adapters.audit.commands import export_events_command
+    from adapters.vault import Vault
+
+    async with database.reached(settings) as url:
+        vault = await Vault.open(url, settings.config_password)
+        return await export_events_command(
+            url,
+            Console(),
+            key=vault.signing_key,
+            file=wanted.file,
+            begin=wanted.begin,
+            end=wanted.end,
+            format_=wanted.format,
+        )
 
 
 async def _export_seals(wanted: argparse.Namespace, settings: Settings) -> int:

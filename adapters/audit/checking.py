@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -101,7 +102,7 @@ class Checking:
     """One verification under way: rows and seals are taken in order, and what does not fit is kept for the end."""
 
     def __init__(self, rows: Iterator[Row], dropped: Iterator[Drop], key: Ed25519PublicKey, *, begin: int = 1) -> None:
-        """Take rows in the order of their places, those of the first seal from position `begin` on."""
+        """Take rows in the order of their places; the first seal may begin before position `begin`, not behind it."""
         self._rows = rows
         self._drops = dropped
         self._runs: deque[SealedRun] = deque()  # of the drop that was read last, and not passed yet
@@ -110,6 +111,7 @@ class Checking:
         self._expected = begin
         self._previous = START if begin == 1 else None  # None: what came before is not known here
         self._strangers: list[Row] = []  # not at home where they stand
+        self._astray: list[Row] = []  # among rows that they do not belong to
         self._vacant: dict[int, bytes] = {}  # position → short leaf of the event that should be there
         self._homeless: dict[bytes, int] = {}  # the same, the other way round
         self.report = Report(sealed_to=begin - 1)
@@ -138,6 +140,8 @@ class Checking:
     def check(self, seal: Seal) -> None:
         """Compare the rows of the next seal with it."""
         expected, previous = self._expected, self._previous
+        if not self.report.seals and seal.from_position < expected:
+            expected, previous = seal.from_position, None
         if not genuine(seal, self._key) or seal.shard != SHARD or seal.from_position < expected:
             self.find(Kind.FORGED, seal.from_position, seal.to_position, "the seal was forged or altered")
             return
@@ -154,7 +158,7 @@ class Checking:
             if row.place >= begin and seal.leaves:
                 rows.append(row)
             else:
-                self.suspect(row)
+                self._suspect(row)
         if not seal.leaves:
             self.find(Kind.HOLE, seal.from_position, seal.to_position, "missing already when the log was sealed")
             return
@@ -174,7 +178,7 @@ class Checking:
         self.report.tail = self._pass_over(None)
         self._records_up_to(None)
         left = []
-        for row in self._strangers:
+        for row in chain(self._strangers, self._astray):
             home = self._homeless.pop(row.short, None)
             if home is None:
                 left.append(row)
@@ -182,6 +186,8 @@ class Checking:
                 del self._vacant[home]
                 if row.place != (SHARD, home):
                     self.find(Kind.MOVED, home, home, f"{row.name} stands at {_where(row.place)} now")
+                elif row in self._astray:
+                    self.find(Kind.MOVED, home, home, f"{row.name} does not stand under its seal")
         for row in left:
             shard, position = row.place
             if shard == SHARD and position in self._vacant:
@@ -221,7 +227,7 @@ class Checking:
         for row in rows:
             if standing.setdefault(row.place[1], row) is not row:  # only without the primary key
                 fits = False
-                self.suspect(row)
+                self._suspect(row)
         for position in range(seal.from_position, seal.to_position + 1):
             start = (position - seal.from_position) * LEAF_BYTES
             short = seal.leaves[start : start + LEAF_BYTES]
@@ -245,7 +251,7 @@ class Checking:
         for row in self._up_to(position):
             passed += 1
             if row.place < (SHARD, 1) or row.place[0] != SHARD or row.short in self._homeless:
-                self.suspect(row)
+                self._suspect(row)
                 expected += row.place == (SHARD, expected)
                 continue
             if row.place[1] != expected:
@@ -265,15 +271,21 @@ class Checking:
             self.report.events += 1
             yield row
 
-    def suspect(self, row: Row) -> None:
-        """Keep a row that is not where it belongs until it is known what happened to it."""
+    def stray(self, row: Row) -> None:
+        """Keep a row that stands among others than its place says, until it is known what happened to it."""
+        if self._full():
+            self.report.more += 1
+        else:
+            self._astray.append(row)
+
+    def _suspect(self, row: Row) -> None:
         if self._full():
             self.report.more += 1
         else:
             self._strangers.append(row)
 
     def _full(self) -> bool:
-        return len(self._vacant) + len(self._strangers) >= MOST_SUSPECTS
+        return len(self._vacant) + len(self._strangers) + len(self._astray) >= MOST_SUSPECTS
 
     def _differs(self, seal: Seal) -> None:
         self.find(Kind.REPLACED, seal.from_position, seal.to_position, "the seal stored is not the one exported")
