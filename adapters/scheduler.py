@@ -19,13 +19,14 @@ logger = structlog.get_logger()
 async def scheduled(jobs: Sequence[Job]) -> AsyncIterator[None]:
     """Run jobs while the block runs; one that is late runs once, one that fails is logged and runs again next time."""
     scheduler = AsyncIOScheduler(timezone=UTC)
+    waits: dict[str, str] = {}
     scheduler.add_listener(_failed, EVENT_JOB_ERROR)
     for job in jobs:
         seconds = job.every.total_seconds()
         scheduler.add_job(
             _run,
             IntervalTrigger(seconds=int(seconds), start_date=_aligned(seconds) if job.aligned else None, timezone=UTC),
-            args=[job],
+            args=[job, waits],
             id=job.name,
             name=job.name,
             max_instances=1,
@@ -45,12 +46,18 @@ def _aligned(seconds: float) -> datetime:
     return datetime.fromtimestamp(now - now % seconds, UTC)
 
 
-async def _run(job: Job) -> None:
+async def _run(job: Job, waits: dict[str, str]) -> None:
+    """Run a job; why one has to wait is logged once, and not as often as it looks again."""
     # A coroutine function, whatever `job.run` is: APScheduler would call anything else in a thread and await nothing.
     try:
         await job.run()
     except Unavailable as reason:
-        logger.warning("job_waits", job=job.name, why=reason.message)
+        if waits.get(job.name) != reason.message:
+            waits[job.name] = reason.message
+            logger.warning("job_waits", job=job.name, why=reason.message)
+    else:
+        if waits.pop(job.name, None) is not None:
+            logger.info("job_goes_on", job=job.name)
 
 
 def _failed(event: JobExecutionEvent) -> None:
