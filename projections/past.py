@@ -9,7 +9,7 @@ drops what is left of those that are gone.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Self
@@ -133,6 +133,7 @@ class Past:
         self._known: OrderedDict[int | datetime, Moment] = OrderedDict()
         self._slots = asyncio.Semaphore(_AT_A_TIME)
         self._tasks: asyncio.TaskGroup | None = None
+        self._running = asyncio.Event()
         self._number = 0
 
     @classmethod
@@ -193,12 +194,21 @@ class Past:
         """
         kept = await self._kept(moment, views)
         kept.users += 1
+        building: list[_Building] = []
         try:
-            building = [self._begun(kept, name) for name in views]
-            await self._built(kept, building)
+            async with asyncio.timeout(self._patience_seconds):
+                await self._running.wait()
+                building = [self._begun(kept, name) for name in views]
+                for view in building:
+                    await view.done.wait()
+        except TimeoutError:
+            reached = [view.reached for view in building]
+            logger.info("past_is_being_built", position=kept.position, views=views, reached=reached)
         finally:
             kept.users -= 1
             kept.used_at = asyncio.get_running_loop().time()
+        if not building:
+            raise Unavailable("The past cannot be shown yet", retry_after_seconds=_SOON_SECONDS)
         for name, view in zip(views, building, strict=True):
             if view.failure is not None:
                 kept.views.pop(name, None)
@@ -268,26 +278,21 @@ class Past:
 
     def _forget(self, kept: _Kept) -> None:
         del self._moments[kept.position]
-        if self._tasks is not None:
-            self._tasks.create_task(self._drop([view.schema for view in kept.views.values()]))
+        self._begin(self._drop([view.schema for view in kept.views.values()]))
 
     def _begun(self, kept: _Kept, name: str) -> _Building:
         if name not in kept.views:
-            if self._tasks is None:
-                raise Unavailable("The past cannot be shown yet", retry_after_seconds=_SOON_SECONDS)
             self._number += 1
             schema = f"{_PREFIX}_{self._owner}_{self._number}_{name}"
             kept.views[name] = building = _Building(schema=schema, done=asyncio.Event())
-            self._tasks.create_task(self._build(kept.position, self._views[name], building))
+            self._begin(self._build(kept.position, self._views[name], building))
         return kept.views[name]
 
-    async def _built(self, kept: _Kept, building: Sequence[_Building]) -> None:
-        try:
-            async with asyncio.timeout(self._patience_seconds):
-                for view in building:
-                    await view.done.wait()
-        except TimeoutError:
-            logger.info("past_is_being_built", position=kept.position, reached=min(view.reached for view in building))
+    def _begin(self, work: Coroutine[object, object, None]) -> None:
+        if self._tasks is None:  # what was built is dropped when it runs again
+            work.close()
+        else:
+            self._tasks.create_task(work)
 
     async def _build(self, position: int, view: View, building: _Building) -> None:
         def told(reached: int, _total: int, rate: float) -> None:
@@ -324,13 +329,15 @@ class Past:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
+                self._running.set()
                 while True:
-                    await asyncio.sleep(_LOOK_SECONDS)
+                    await asyncio.sleep(min(_LOOK_SECONDS, self._idle_seconds))
                     await connection.execute("select")  # raises when the lock is gone with its connection
                     self._forget_idle()
         except* psycopg.OperationalError as lost:
             raise psycopg.OperationalError(str(lost.exceptions[0])) from lost
         finally:
+            self._running.clear()
             self._tasks = None
             self._moments.clear()
             if not connection.broken:

@@ -32,6 +32,19 @@ _CHECKPOINTS = """
     ) with (fillfactor = 50)
 """
 
+_REBUILDS = """
+    create table if not exists read.rebuilds (
+        view        text    primary key,
+        fingerprint text    not null,
+        position    bigint  not null default 0,
+        mark        uuid,
+        indexed     boolean not null default false,
+        total       bigint  not null default 0,
+        rate        double precision not null default 0
+    ) with (fillfactor = 50)
+"""
+"""How far shadows are: `mark` is the command of the event at the position, by which the log is known again."""
+
 
 class Source(Protocol):
     """What a view is made from: the log, read only."""
@@ -163,25 +176,41 @@ class Moved(Exception):
     """Say that a checkpoint is not where it was: somebody else has moved or replaced the view."""
 
 
+class Stuck(Exception):
+    """Say at which event a view cannot go on, and why."""
+
+    def __init__(self, view: str, at: Recorded, why: Exception) -> None:
+        super().__init__(
+            f"View '{view}' cannot take event {at.position} ({at.type} of stream '{at.stream}'):"
+            f" {type(why).__name__}: {why}"
+        )
+        self.position = at.position
+
+
 async def connect(database_url: str, schema: str = SCHEMA) -> Connection:
     """Open a connection for writing views in a schema.
 
     A commit does not wait for the disk: rows and checkpoint are lost together in a crash, and made again from the log.
     """
     connection = await psycopg.AsyncConnection.connect(database_url, autocommit=True)
-    await connection.execute(
-        "select set_config('search_path', %s, false), set_config('synchronous_commit', 'off', false),"
-        " set_config('timezone', 'UTC', false), set_config('jit', 'off', false)",
-        [schema],
-    )
+    try:
+        await connection.execute(
+            "select set_config('search_path', %s, false), set_config('synchronous_commit', 'off', false),"
+            " set_config('timezone', 'UTC', false), set_config('jit', 'off', false)",
+            [schema],
+        )
+    except BaseException:  # nobody else could close it
+        await connection.close()
+        raise
     return connection
 
 
 async def prepare(connection: Connection, views: Sequence[View]) -> None:
-    """Make the table of checkpoints, with a row for each view; a view that was never built has no fingerprint."""
+    """Make the tables of checkpoints, with a row for each view; a view that was never built has no fingerprint."""
     async with connection.transaction():
         await connection.execute("select pg_advisory_xact_lock(hashtextextended('nectar.checkpoints', 0))")
         await connection.execute(_CHECKPOINTS)
+        await connection.execute(_REBUILDS)
         await connection.execute(
             "insert into read.checkpoints (view, fingerprint, position, tables)"
             " select view, '', 0, '{}' from unnest(%s::text[]) as v (view) on conflict do nothing",

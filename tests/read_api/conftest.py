@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import pytest
 
 from adapters.asgi import build
 from adapters.http.callers import Committed
+from adapters.http.protocol import App
 from adapters.settings import Settings
 from adapters.tables import Tables
 from adapters.yaml import HummingbotYaml
@@ -18,10 +20,12 @@ from domain.connectors import ConfigField, TradingRule
 from domain.errors import Invalid, NotFound
 from domain.rates import Prices, SourcePrices
 from domain.values import OrderType
+from projections.past import Past
 from projections.pool import Pool
 from projections.runner import Progress
 from read_api.archives import Kept
 from read_api.audit.feed import Following
+from read_api.bots.roster import Roster
 from read_api.controllers import CONTROLLERS
 from read_api.settle import Reads
 from tests.fakes.feeds import running_feeds
@@ -114,6 +118,8 @@ class Server(NamedTuple):
     committed: Committed
     refreshed: list[Any]
     quotes: Quotes
+    past: Past
+    app: App
 
     async def told(self, story: Sequence[Told]) -> int:
         """Append a story as this user's own, so that reads wait for it."""
@@ -157,7 +163,7 @@ async def server(database_url: str, log: Log) -> AsyncIterator[Server]:
             "yaml": HummingbotYaml(),
             "candles": None,  # their own tests bring a venue that has some
             "bot_line": None,  # theirs bring bots
-            "roster": None,
+            "roster": Roster(lambda: datetime.now(UTC), heartbeat_seconds=1e9),  # stories are of long ago
             "containers": None,  # theirs bring an engine
             "long_answers": Kept(),
             "tables": Tables(),
@@ -167,4 +173,4 @@ async def server(database_url: str, log: Log) -> AsyncIterator[Server]:
         async with running_feeds() as feeds:
             app = build(CONTROLLERS, [], {**dependencies, "feeds": feeds}, Settings.from_environment({}))
             async with client_of(app) as client:
-                yield Server(client, log, progress, committed, refreshed, quotes)
+                yield Server(client, log, progress, committed, refreshed, quotes, past, app)
