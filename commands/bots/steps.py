@@ -26,7 +26,7 @@ from domain.bots import (
     next_step,
     stream_of,
 )
-from domain.errors import DomainError, Invalid, Unavailable
+from domain.errors import DomainError, Invalid, NotFound, Unavailable
 from domain.events import Event, Origin, Recorded
 from domain.strategies import script_path
 
@@ -232,8 +232,18 @@ class Life:
         await self._fleet.runtime.stop(self.instance, self._fleet.grace_seconds)
         await self._fleet.runtime.collect(self.instance)
         at = self._ports.clock()
-        location = await self._fleet.files.archive(self.instance, stop.archive, at)
+        try:
+            location = await self._fleet.files.archive(self.instance, stop.archive, at)
+        except NotFound as gone:
+            return await self._without_files(gone.message, at)
         return lambda bot: deciding.archived(bot, instance=self.instance, location=location, at=at)
+
+    async def _without_files(self, reason: str, at: datetime) -> Decision:
+        """End the archive of a bot whose files somebody has removed: they will not come back by trying again."""
+        kept = self.instance in await self._fleet.runtime.instances()
+        if kept:
+            reason = f"{reason}. Its container stays; remove it, or bring the files back, and archive it again"
+        return lambda bot: deciding.without_files(bot, instance=self.instance, reason=reason, kept=kept, at=at)
 
     async def _clear(self) -> Decision:
         await self._fleet.runtime.remove(self.instance)

@@ -131,6 +131,13 @@ class BotKeeper:
             self._working.add(instance)
             self._tasks.create_task(self._carry_on(instance, resumed=resumed), name=f"bot {instance}")
 
+    async def _wait(self, instance: str, why: str, failures: int) -> None:
+        """Have it tried again after a while, which grows with the failures in a row."""
+        self._wanted.add(instance)
+        seconds = RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1]
+        logger.info("bot_waits", instance=instance, why=why, seconds=seconds)
+        await self._pause(seconds)
+
     async def _carry_on(self, instance: str, *, resumed: bool) -> None:
         life = Life(instance, self._ports, pause=self._pause, resumed=resumed)
         failures = 0
@@ -141,10 +148,12 @@ class BotKeeper:
                     await life.carry_on()
                     failures = 0
                 except DomainError as reason:
-                    self._wanted.add(instance)
-                    seconds = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                     failures += 1
-                    logger.info("bot_waits", instance=instance, why=reason.message, seconds=seconds)
-                    await self._pause(seconds)
+                    await self._wait(instance, reason.message, failures)
+                except Exception as fault:
+                    # One bot's fault must not stop the server, which has other bots and orders to look after.
+                    logger.exception("bot_life_failed", instance=instance)
+                    failures += 1
+                    await self._wait(instance, type(fault).__name__, failures)
         finally:
             self._working.discard(instance)

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
+
 from domain.bots.life import (
     ArchivePlace,
     Bot,
@@ -226,7 +228,8 @@ def _deployed(bot: Bot, instance: str) -> BotDeployed:
     if bot.runtime_id is None and bot.failed is not None:
         raise Invalid(f"Bot {instance} failed to deploy: {bot.failed}")
     if bot.cleared:
-        raise Invalid(f"Bot {instance} is archived: {bot.archived}")
+        ended = f"is archived: {bot.archived}" if bot.archived else f"is gone: {bot.failed}"
+        raise Invalid(f"Bot {instance} {ended}")
     return bot.deployed
 
 
@@ -266,6 +269,20 @@ def stopped(bot: Bot, *, instance: str, exit_code: int | None, at: datetime) -> 
 def archived(bot: Bot, *, instance: str, location: str, at: datetime) -> list[Event]:
     """Note where the files are put away."""
     return [] if bot.archived is not None else [BotArchived(instance=instance, location=location, archived_at=at)]
+
+
+def without_files(bot: Bot, *, instance: str, reason: str, kept: bool, at: datetime) -> list[Event]:
+    """Note that there is nothing to put away: its files are gone, for a `reason`.
+
+    A container that is still there is `kept`, as what it holds may be all that is left: the archive is wanted no more,
+    until somebody asks again. Where that is gone, too, nothing is left to do.
+    """
+    if next_step(bot) is not Step.ARCHIVE or bot.stopping is None:
+        return []
+    failure = BotFailed(instance=instance, reason=reason, failed_at=at)
+    if kept:
+        return [failure, msgspec.structs.replace(bot.stopping, archive=None, requested_at=at)]
+    return [failure, BotCleared(instance=instance, cleared_at=at)]
 
 
 def cleared(bot: Bot, *, instance: str, at: datetime) -> list[Event]:

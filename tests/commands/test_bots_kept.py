@@ -9,7 +9,7 @@ from commands.bots.outcomes import AwaitDeployment, AwaitStart, AwaitStop
 from commands.bots.stopping import StartBot, StopAndArchive, StopBot
 from commands.ports import Write
 from commands.ports.bots import Instance
-from domain.bots import ArchivePlace, BotFailed, BotLost
+from domain.bots import ArchivePlace, BotDeployed, BotFailed, BotLost
 from domain.errors import Unavailable
 from tests.commands.bots import NAME, controllers, desk, kinds, life, running, settled, until
 from tests.commands.world import World, world
@@ -136,3 +136,37 @@ async def test_who_waits_for_what_does_not_come_is_told_that_it_is_still_tried(m
             await w.do(AwaitStart(instance=NAME))
         w.fleet.runtime.reachable = True
         await settled(w, "Stopped", "Started")
+
+
+async def test_a_fault_in_one_bot_s_life_stops_neither_the_others_nor_itself_for_ever(monkeypatch):
+    async with desk() as w:
+        start = w.fleet.runtime.start
+        faults = 0
+
+        async def faulty(order: BotDeployed) -> Instance:
+            nonlocal faults
+            faults += 1
+            if faults < 3:
+                raise KeyError("State")
+            return await start(order)
+
+        monkeypatch.setattr(w.fleet.runtime, "start", faulty)
+        await w.do(controllers())
+        await settled(w, "Prepared", "Started")
+        assert (faults, w.fleet.runtime.starts) == (3, {NAME: 1})
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["container", "nothing"])
+async def test_an_archive_ends_when_somebody_has_removed_the_files(kept):
+    async with desk() as w:
+        await running(w)
+        w.fleet.files.instances.clear()
+        if not kept:
+            w.fleet.runtime.there.clear()
+            await w.keeper.look()
+        await w.do(StopAndArchive(instance=NAME, archive=HERE))
+        await settled(w, "Failed", "StopRequested" if kept else "Cleared")
+        failures = [event.reason for event in await life(w) if isinstance(event, BotFailed)]
+        assert len(failures) == 1
+        assert failures[0].startswith(f"Bot '{NAME}' has no files, neither as an instance nor in the archive")
+        assert (NAME in w.fleet.runtime.there) is kept

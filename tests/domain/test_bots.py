@@ -253,6 +253,20 @@ def test_the_same_failure_again_is_no_news():
     given(DEPLOYED, FAILED).when(fail).then()
 
 
+def test_a_bot_whose_files_are_gone_is_put_away_no_more():
+    def without(kept):
+        return lambda bot: deciding.without_files(bot, instance=NAME, reason="no image", kept=kept, at=T0)
+
+    withdrawn = BotStopRequested(instance=NAME, requested_at=T0)
+    given(*RUNNING, STOPPED, AWAY).when(without(kept=True)).then(FAILED, withdrawn)
+    given(*RUNNING, STOPPED, AWAY).when(without(kept=False)).then(FAILED, CLEARED)
+    given(*RUNNING, STOPPED, AWAY, ARCHIVED).when(without(kept=False)).then()
+    assert next_step(given(*RUNNING, STOPPED, AWAY, FAILED, withdrawn).state) is None
+    given(*RUNNING, STOPPED, AWAY, FAILED, withdrawn).when(lambda bot: stop(bot, HERE)).then(AWAY)
+    with pytest.raises(Invalid, match=f"Bot {NAME} is gone: no image"):
+        stop(given(*RUNNING, STOPPED, AWAY, FAILED, CLEARED).state, HERE)
+
+
 @pytest.mark.parametrize(
     ("configs", "source", "named"),
     [
