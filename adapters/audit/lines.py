@@ -16,7 +16,7 @@ import binascii
 import csv
 import struct
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import astuple
 
 from adapters.audit.checking import Row
 from adapters.audit.exports import WrongExport
@@ -34,10 +35,13 @@ from domain.errors import Invalid
 Kind = Literal["head", "dropped", "seal", "event", "leaf"]
 Format = Literal["jsonl", "csv", "parquet"]
 
+_KINDS: Mapping[str, Kind] = {"head": "head", "dropped": "dropped", "seal": "seal", "event": "event", "leaf": "leaf"}
+
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SHORT, _INT, _LONG = struct.Struct(">h"), struct.Struct(">i"), struct.Struct(">q")
 _UUID_BYTES = 16
+_NONE = (None, "")
 _NULL = _INT.pack(-1)
 _VERSION, _TYPE_LENGTH = struct.Struct(">iqi"), struct.Struct(">ihiqi")
 
@@ -173,20 +177,11 @@ def _write_csv(file: Path, lines: Iterable[Line]) -> None:
     with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
         writer.writerow(COLUMNS)
-        writer.writerows(
-            [
-                "" if (cell := getattr(each, name)) is None else cell.isoformat() if name == "recorded_at" else cell
-                for name in COLUMNS[:-1]
-            ]
-            + [bytes(each.data).decode()]
-            for each in lines
-        )
+        writer.writerows((*cells[:-1], bytes(cells[-1]).decode()) for cells in map(astuple, lines))
 
 
 def _write_parquet(file: Path, lines: Iterable[Line]) -> None:
-    columns = COLUMNS[:-1]
-    rows = ((*(getattr(each, name) for name in columns), bytes(each.data).decode()) for each in lines)
-    _parquet().write(file, COLUMNS, rows)
+    _parquet().write(file, COLUMNS, ((*cells[:-1], bytes(cells[-1]).decode()) for cells in map(astuple, lines)))
 
 
 def read(format_: Format, file: Path) -> Iterator[Line]:
@@ -213,8 +208,8 @@ def _read_csv(file: Path) -> Iterator[Line]:
             if tuple(next(reader, ())) != COLUMNS:
                 raise WrongExport(f"{file} is no export of events: its columns are not {','.join(COLUMNS)}")
             for cells in reader:
-                yield _line({name: cell for name, cell in zip(COLUMNS, cells, strict=True) if cell})
-        except (csv.Error, ValueError) as e:
+                yield _line(cells)
+        except (csv.Error, KeyError, ValueError) as e:
             raise damaged(file, reader.line_num, e) from e
 
 
@@ -223,16 +218,49 @@ def _read_parquet(file: Path) -> Iterator[Line]:
     try:
         for cells in _parquet().read(file, COLUMNS):
             number += 1
-            yield _line({name: cell for name, cell in cells.items() if cell is not None})
-    except ValueError as e:
+            yield _line(cells)
+    except (AttributeError, KeyError, TypeError, ValueError) as e:  # cells of other types among them
         raise damaged(file, number, e) from e
 
 
-def _line(given: Mapping[str, Any]) -> Line:
-    """Return a line of cells, which may be texts. Raises `ValueError`."""
-    data = msgspec.Raw(str(given.get("data", "")).encode())
-    found = msgspec.convert({**given, "data": None}, _Cells, strict=False)
-    return Line(**{name: getattr(found, name) for name in COLUMNS[:-1]}, data=data)
+def _line(cells: Sequence[Any]) -> Line:
+    """Return the line of a row's cells, texts and numbers, with nothing or an empty text where there is none.
+
+    Raises `ValueError`, `KeyError` for another kind.
+    """
+    (
+        kind,
+        position,
+        stream,
+        version,
+        type_,
+        schema_version,
+        at,
+        correlation,
+        causation,
+        command,
+        actor,
+        encoding,
+        data,
+    ) = cells
+    if encoding and encoding != "base64":
+        raise ValueError(f"encoding {encoding!r}")
+    moment = None if not at else at if isinstance(at, datetime) else datetime.fromisoformat(at)
+    return Line(
+        kind=_KINDS[kind],
+        position=None if position in _NONE else int(position),
+        stream=stream or None,
+        version=None if version in _NONE else int(version),
+        type=type_ or None,
+        schema_version=None if schema_version in _NONE else int(schema_version),
+        recorded_at=moment,
+        correlation_id=correlation or None,
+        causation_id=causation or None,
+        command_id=command or None,
+        actor=actor or None,
+        encoding=encoding or None,
+        data=msgspec.Raw(data.encode()),
+    )
 
 
 def damaged(file: Path, number: int, why: object) -> WrongExport:
@@ -248,11 +276,6 @@ def _parquet() -> ModuleType:
     return parquet
 
 
-_Cells = msgspec.defstruct(
-    "_Cells",
-    [(field.name, field.type if field.name != "data" else None, None) for field in msgspec.structs.fields(Line)],
-    kw_only=True,
-)
 _WRITERS: Mapping[Format, Callable[[Path, Iterable[Line]], None]] = {
     "jsonl": _write_jsonl,
     "csv": _write_csv,

@@ -1,6 +1,6 @@
 """Lines of an export as Parquet, by polars, some at a time. Imported when it is used: polars is an optional part."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -34,15 +34,18 @@ def write(file: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
             piece.unlink(missing_ok=True)
 
 
-def read(file: Path, columns: Sequence[str]) -> Iterator[Mapping[str, object]]:
-    """Yield rows by column. Raises `ValueError` for a file that is damaged or has other columns, `OSError`."""
+def read(file: Path, columns: Sequence[str]) -> Iterator[Sequence[object]]:
+    """Yield the cells of each row.
+
+    Raises `ValueError` for a file that is damaged or has other columns, `OSError`.
+    """
     done = 0
     try:
         table = pl.scan_parquet(file)
         if list(table.collect_schema()) != list(columns):
             raise ValueError(f"its columns are not {', '.join(columns)}")
-        while rows := table.slice(done, ROWS_AT_ONCE).collect().rows(named=True):
-            yield from rows
-            done += len(rows)
+        while height := (some := table.slice(done, ROWS_AT_ONCE).collect()).height:
+            yield from zip(*(column.to_list() for column in some.get_columns()), strict=True)
+            done += height
     except _FAULTS as e:
         raise ValueError(str(e)) from e
