@@ -93,6 +93,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("view", help="the view's name, or 'all'")
     command.set_defaults(run=_rebuild)
 
+    command = commands.add_parser("as-of", help="build the views as they were, to be asked with SQL; or list those")
+    command.add_argument("moment", type=_place, nargs="?", metavar="MOMENT", help=f"{_PLACE}; none lists what is built")
+    command.add_argument("--drop", action="store_true", help="drop what was built of the moment, or all of it")
+    command.set_defaults(run=_as_of)
+
     candles = commands.add_parser("candles", help="keep candles").add_subparsers(required=True, metavar="COMMAND")
     command = candles.add_parser("import", help="take candles from a file: CSV, also gzip or zip, or Parquet")
     command.add_argument("file", type=Path)
@@ -182,6 +187,19 @@ async def _rebuild(wanted: argparse.Namespace, settings: Settings) -> int:
 
     async with database.reached(settings) as url:
         return await rebuild_command(url, wanted.view)
+
+
+async def _as_of(wanted: argparse.Namespace, settings: Settings) -> int:
+    from rich.console import Console
+
+    from adapters import as_of, database
+
+    async with database.reached(settings) as url:
+        if wanted.drop:
+            return await as_of.drop_command(url, Console(), wanted.moment)
+        if wanted.moment is None:
+            return await as_of.list_command(url, Console())
+        return await as_of.build_command(url, Console(), wanted.moment)
 
 
 async def _import_candles(wanted: argparse.Namespace, settings: Settings) -> int:

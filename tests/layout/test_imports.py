@@ -17,6 +17,7 @@ MAY_IMPORT = {
 # The composition root and the command line: they put everything together, and may import everything.
 ROOTS = {
     "adapters.__main__",
+    "adapters.as_of",
     "adapters.asgi",
     "adapters.bootstrap",
     "adapters.bootstrap.bots",
