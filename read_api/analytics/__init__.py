@@ -50,9 +50,9 @@ def moment(name: str, given: str | None) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(given)
-    except ValueError as e:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError) as e:  # OverflowError: in UTC it is before the year 1 or after 9999.
         raise Invalid(f"{name} '{given[:40]}' is no time: write it as 2026-11-22T08:00:00Z") from e
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def groups_of(given: str | None) -> list[str]:

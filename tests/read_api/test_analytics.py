@@ -111,6 +111,8 @@ async def test_the_same_rows_come_as_csv_and_parquet(server: Server, route: str)
         ("performance?group_by=colour", 400, "colour"),
         ("performance?start=yesterday", 400, "yesterday"),
         ("performance?start=2026-03-02&end=2026-03-01", 400, "before"),
+        ("equity?start=0001-01-01T00:00:00%2B14:00", 400, "0001-01-01"),
+        ("lots?end=9999-12-31T23:59:59-14:00", 400, "9999-12-31"),
         ("performance?method=best", 422, "method"),
         ("equity?interval=7m", 422, "interval"),
         ("trades?limit=0", 422, "limit"),
