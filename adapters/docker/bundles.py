@@ -9,6 +9,8 @@ from typing import BinaryIO, Literal, cast
 
 import structlog
 
+from domain.errors import Unavailable
+
 logger = structlog.get_logger()
 
 
@@ -37,7 +39,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 def unpack(archive: io.RawIOBase, into: Path, mode: Literal["r|", "r|gz"] = "r|") -> None:
     """Put an archive's files and folders into a folder; what would lead out of it is left out, and said in the log.
 
-    `archive` is read from where it stands, `mode` is tarfile's.
+    `archive` is read from where it stands, `mode` is tarfile's. Raises `Unavailable` for half an archive.
     """
     left_out: list[str] = []
 
@@ -49,8 +51,11 @@ def unpack(archive: io.RawIOBase, into: Path, mode: Literal["r|", "r|gz"] = "r|"
             return None
 
     into.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(fileobj=cast("BinaryIO", archive), mode=mode) as tar:
-        tar.extractall(into, filter=take)  # noqa: S202 - the filter
+    try:
+        with tarfile.open(fileobj=cast("BinaryIO", archive), mode=mode) as tar:
+            tar.extractall(into, filter=take)  # noqa: S202 - the filter
+    except (tarfile.TarError, EOFError, ValueError) as e:  # ValueError: what is no base64, a name with a NUL.
+        raise Unavailable(f"What '{into.name}' holds has not arrived whole: {e}") from e
     if left_out:
         logger.warning("files_left_out", folder=into.name, count=len(left_out), first=left_out[0][:200])
 

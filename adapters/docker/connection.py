@@ -55,6 +55,13 @@ class Connection:
             threading.Thread(target=self._answer, args=(asked, work), name="docker", daemon=True).start()
             return await asyncio.wrap_future(asked)
 
+    async def ask(self, thing: str, work: Callable[[docker.APIClient], T]) -> T:
+        """As `call`; what the engine refuses is said of a thing, as `Invalid`, or `Unavailable` by its own fault."""
+        try:
+            return await self.call(work)
+        except APIError as e:
+            raise refusal(thing, e) from e
+
     def _answer(self, asked: Future[T], work: Callable[[docker.APIClient], T]) -> None:
         try:
             answer = self.call_here(work)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, BinaryIO, cast
 
 import docker
-from docker.errors import APIError, NotFound
+from docker.errors import NotFound
 
 from adapters.docker.bundles import Stream
-from adapters.docker.connection import Connection, refusal
+from adapters.docker.connection import Connection
 from adapters.docker.images import Images
 
 Wanted = Callable[[str], bool]
@@ -38,10 +38,7 @@ async def files_of(
         finally:
             client.remove_container(container, force=True, v=True)
 
-    try:
-        return await connection.call(work)
-    except APIError as e:
-        raise refusal(f"Image '{image}'", e) from e
+    return await connection.ask(f"Image '{image}'", work)
 
 
 def _files(client: docker.APIClient, container: str, folder: str) -> Iterator[tuple[str, IO[bytes]]]:

@@ -37,7 +37,7 @@ class DockerEngine:
 
     async def check(self) -> None:
         """Raise `Unavailable` where no engine answers."""
-        await self._connection.call(lambda client: client.ping())
+        await self._connection.ask("The Docker engine", lambda client: client.ping())
 
     async def running(self) -> bool:
         """Whether an engine answers."""
@@ -57,13 +57,13 @@ class DockerEngine:
         Raises `Unavailable`.
         """
         status = "running" if running else "exited"
-        found = await self._connection.call(lambda client: client.containers(all=True, filters={"status": status}))
+        found = await self._by_status(status)
         shown = sorted((_listed(entry) for entry in found), key=lambda container: container.name)
         return [container for container in shown if part.lower() in container.name.lower()]
 
     async def status(self, container: str) -> Container:
         """Return a container as it is now. Raises `NotFound`, `Unavailable`."""
-        found = await self._connection.call(lambda client: _inspect(client, container))
+        found = await self._connection.ask(f"Container '{container}'", lambda client: _inspect(client, container))
         state = found["State"]
         return Container(
             id=found["Id"],
@@ -102,7 +102,7 @@ class DockerEngine:
 
     async def exited(self) -> Sequence[str]:
         """Return the names of those that have exited and may be touched."""
-        found = await self._connection.call(lambda client: client.containers(all=True, filters={"status": "exited"}))
+        found = await self._by_status("exited")
         return sorted(_listed(entry).name for entry in found if self._may_touch(entry["Labels"]))
 
     def pulling(self, image: str) -> datetime | None:
@@ -130,7 +130,13 @@ class DockerEngine:
             except APIError as e:
                 raise refusal(f"Container '{container}'", e) from e
 
-        await self._connection.call(change)
+        await self._connection.ask(f"Container '{container}'", change)
+
+    async def _by_status(self, status: str) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = await self._connection.ask(
+            "The containers", lambda client: client.containers(all=True, filters={"status": status})
+        )
+        return found
 
 
 def _inspect(client: docker.APIClient, container: str) -> Mapping[str, Any]:

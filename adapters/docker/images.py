@@ -35,12 +35,12 @@ class Images:
 
     async def names(self, part: str = "") -> Sequence[str]:
         """Return the names with tags of the images that are here and have `part` in them, in order."""
-        images = await self._connection.call(lambda client: client.images())
+        images = await self._connection.ask("The images", lambda client: client.images())
         return sorted({tag for image in images for tag in image.get("RepoTags") or () if part in tag})
 
     async def is_here(self, image: str) -> bool:
-        """Whether the engine has an image."""
-        return await self._connection.call(lambda client: _is_here(client, image))
+        """Whether the engine has an image. Raises `Invalid` for what no image is called, `Unavailable`."""
+        return await self._connection.ask(f"Image '{image}'", lambda client: _is_here(client, image))
 
     async def have(self, image: str) -> None:
         """Pull an image unless it is here. Raises `Invalid` for one that is not to be had, `Unavailable`."""

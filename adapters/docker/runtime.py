@@ -6,9 +6,9 @@ the host's network, as bots of hummingbot-api do (`services/docker_service.py`@e
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import docker
 from docker.errors import APIError
@@ -20,6 +20,8 @@ from adapters.docker.images import Images
 from commands.ports.bots import Instance, State
 from domain.bots import BotDeployed
 from domain.errors import Invalid, NotFound
+
+T = TypeVar("T")
 
 HOME = "/home/hummingbot"
 """Where the images of bots have everything."""
@@ -76,7 +78,7 @@ class DockerRuntime:
 
     async def start(self, order: BotDeployed) -> Instance:
         """Make the container, once, and have it run; return it."""
-        return await self._connection.call(lambda client: self._start(client, order))
+        return await self._ask(order.instance, lambda client: self._start(client, order))
 
     async def restart(self, instance: str) -> Instance:
         """Start a container that has exited, or stop and start one that runs."""
@@ -91,7 +93,7 @@ class DockerRuntime:
                 raise refusal(f"Container '{instance}'", e) from e
             return self._shown(client, found["Id"])
 
-        return await self._connection.call(work)
+        return await self._ask(instance, work)
 
     async def stop(self, instance: str, grace_seconds: float) -> int | None:
         """Ask the container to end, end it after `grace_seconds`, and return its exit code."""
@@ -108,7 +110,7 @@ class DockerRuntime:
             except APIError as e:
                 raise refusal(f"Container '{instance}'", e) from e
 
-        return await self._connection.call(work)
+        return await self._ask(instance, work)
 
     async def collect(self, instance: str) -> None:
         """Do nothing: what the instance writes is in its folder."""
@@ -129,12 +131,12 @@ class DockerRuntime:
             except APIError as e:
                 raise refusal(f"Container '{instance}'", e) from e
 
-        await self._connection.call(work)
+        await self._ask(instance, work)
 
     async def instances(self) -> Mapping[str, Instance]:
         """Return every container of ours, in one question."""
         ours = {"label": [f"{OWNER}={self._owner}", INSTANCE]}
-        found = await self._connection.call(lambda client: client.containers(all=True, filters=ours))
+        found = await self._connection.ask("The containers", lambda client: client.containers(all=True, filters=ours))
         # What carries the label under another name is a copy that somebody else made.
         return {
             entry["Labels"][INSTANCE]: Instance(
@@ -146,6 +148,10 @@ class DockerRuntime:
             for entry in found
             if f"/{entry['Labels'][INSTANCE]}" in entry["Names"]
         }
+
+    async def _ask(self, instance: str, work: Callable[[docker.APIClient], T]) -> T:
+        # Somebody may remove the container at any moment, and the engine may fail at anything.
+        return await self._connection.ask(f"Container '{instance}'", work)
 
     def _start(self, client: docker.APIClient, order: BotDeployed) -> Instance:
         found = self._find(client, order.instance) or self._made(client, order)

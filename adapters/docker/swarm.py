@@ -140,7 +140,12 @@ class SwarmRuntime:
             raise Invalid(f"Instance '{instance}' is running: what it writes is collected when it has ended")
         folder = self._bots / "instances" / instance
         node = await self._elsewhere(found)
-        await self._ask(f"Instance '{instance}'", partial(fetch_volumes, service=found, node=node, into=folder))
+
+        def work(client: docker.APIClient) -> None:
+            if folder.is_dir():  # Else it has been put away: made anew, it would be taken for another bot's.
+                fetch_volumes(client, service=found, node=node, into=folder)
+
+        await self._ask(f"Instance '{instance}'", work)
 
     async def remove(self, instance: str) -> None:
         """Remove the service, and the configs, secrets and volumes of the instance."""
@@ -266,7 +271,7 @@ class SwarmRuntime:
         node = found["Spec"]["Labels"].get(NODE)
         if self._terms.volume_driver is not None or node is None:
             return None
-        here = await self._connection.call(lambda client: client.info()["Swarm"]["NodeID"])
+        here = await self._ask("The Swarm", lambda client: client.info()["Swarm"]["NodeID"])
         return None if node == here else str(node)
 
     async def _find(self, instance: str) -> Found | None:
@@ -293,10 +298,7 @@ class SwarmRuntime:
         return _newest_first(tasks)
 
     async def _ask(self, thing: str, work: Any) -> Any:  # noqa: ANN401 - whatever the engine says
-        try:
-            return await self._connection.call(work)
-        except APIError as e:
-            raise refusal(thing, e) from e
+        return await self._connection.ask(thing, work)
 
     def _shown(self, found: Found, tasks: Iterable[Found]) -> Instance:
         newest = next(iter(_newest_first(tasks)), None)

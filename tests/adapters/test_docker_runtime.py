@@ -2,8 +2,11 @@
 
 import msgspec
 import pytest
+import requests
+from docker.errors import APIError
 
-from domain.errors import Invalid
+from adapters.docker import DockerRuntime
+from domain.errors import Invalid, Unavailable
 from tests.engine import Engine
 from tests.engine.places import PASSWORD, SCRIPT, DockerPlace
 from tests.ports.test_runtime import name, started
@@ -111,3 +114,37 @@ async def test_files_that_are_missing_are_named(place):
     (place.bots / "instances" / wish.instance / "data").rmdir()
     with pytest.raises(Invalid, match=f"{wish.instance}/data"):
         await place.runtime.start(wish)
+
+
+@pytest.mark.parametrize("image", ["a::b", "Upper/x", "x:", "a@b", "x" * 256])
+async def test_what_no_image_is_called_is_refused(place, image):
+    with pytest.raises(Invalid, match=f"^Image '{image}': "):
+        await place.runtime.check(image)
+
+
+async def test_a_container_that_is_removed_while_it_starts_is_no_fault(place, monkeypatch):
+    find = DockerRuntime._find
+
+    def removed(self, client, instance):
+        found = find(self, client, instance)
+        if found is not None:
+            client.remove_container(found["Id"], force=True)
+        return found
+
+    wish = place.prepare(name())
+    await place.runtime.start(wish)
+    monkeypatch.setattr(DockerRuntime, "_find", removed)
+    with pytest.raises(Invalid, match=f"^Container '{wish.instance}': .*[Nn]o such container"):
+        await place.runtime.start(wish)
+
+
+async def test_an_engine_s_own_fault_is_unavailable(place, monkeypatch):
+    def broken(*_):
+        response = requests.Response()
+        response.status_code = 500
+        raise APIError("the disk is full", response=response, explanation="the disk is full")
+
+    monkeypatch.setattr(DockerRuntime, "_find", broken)
+    for asked in (place.runtime.restart("x"), place.runtime.stop("x", 1), place.runtime.remove("x")):
+        with pytest.raises(Unavailable, match=r"^Container 'x': the disk is full"):
+            await asked

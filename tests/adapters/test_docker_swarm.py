@@ -73,6 +73,18 @@ async def test_what_a_service_wrote_is_collected_and_nothing_is_left_of_it(swarm
     ]
 
 
+async def test_nothing_is_collected_of_what_has_been_put_away(swarm):
+    wish = swarm.prepare(name())
+    await swarm.runtime.start(wish)
+    await started(swarm, wish.instance)
+    await swarm.runtime.stop(wish.instance, 5)
+    own = swarm.bots / "instances" / wish.instance
+    own.rename(swarm.bots / "archived")
+    await swarm.runtime.collect(wish.instance)
+    assert not own.exists()
+    await swarm.runtime.remove(wish.instance)
+
+
 async def test_what_another_machine_has_is_collected_through_the_swarm(swarm):
     wish = swarm.prepare(name())
     await swarm.runtime.start(wish)
