@@ -138,7 +138,7 @@ class _Blocks:
             try:
                 match line.kind:
                     case "seal":
-                        seal = msgspec.json.decode(line.data, type=Seal)
+                        seal = _seal(line)
                     case "dropped":
                         if seal is not None:
                             break
@@ -197,6 +197,13 @@ class _Waiting:
         if not self._drops:
             raise StopIteration
         return self._drops.popleft()
+
+
+def _seal(line: Line) -> Seal:
+    seal = msgspec.json.decode(line.data, type=Seal)
+    if line.position != seal.from_position:
+        raise ValueError(f"the seal is of position {seal.from_position}")
+    return seal
 
 
 def _drop(line: Line) -> Drop:
