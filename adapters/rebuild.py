@@ -9,7 +9,7 @@ from adapters.garbage import collect_rarely
 from adapters.migrations import migrate
 from domain.errors import NotFound
 from projections.replay import rebuild
-from projections.view import View
+from projections.view import Stuck, View
 from projections.views import VIEWS
 
 
@@ -29,7 +29,10 @@ def chosen(name: str) -> list[View]:
 
 
 async def rebuild_command(database_url: str, name: str) -> int:
-    """Build a view anew, or all, while the old ones serve, and print how it goes."""
+    """Build a view anew, or all, while the old ones serve, and print how it goes. Goes on where one was cut off.
+
+    Returns 1 when a view cannot take an event.
+    """
     views = chosen(name)
     collect_rarely()
     console = Console()
@@ -45,12 +48,16 @@ async def rebuild_command(database_url: str, name: str) -> int:
     async with PostgresLog.open(database_url) as log:
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("Rebuilding", total=None, rate=0.0)
-            reached = await rebuild(
-                database_url,
-                log,
-                views,
-                told=lambda position, total, rate: bar.update(task, completed=position, total=total, rate=rate),
-            )
+            try:
+                reached = await rebuild(
+                    database_url,
+                    log,
+                    views,
+                    told=lambda position, total, rate: bar.update(task, completed=position, total=total, rate=rate),
+                )
+            except Stuck as stuck:
+                console.print(f"{stuck}. The old views serve on; a rebuild goes on from there.", soft_wrap=True)
+                return 1
             seconds = bar.tasks[0].elapsed or 0.0
     rate = reached / seconds if seconds else 0.0
     built = ", ".join(view.name for view in views)

@@ -2,8 +2,8 @@
 
 Of several processes that run a `Projector`, one leads each view and the others stand by, held apart by an advisory
 lock that Postgres gives back when its holder dies. Rows and checkpoint move in one transaction and by compare-and-set,
-so that whoever believes to lead cannot apply an event twice. A view that cannot be applied stops alone; the others go
-on.
+so that whoever believes to lead cannot apply an event twice. A view that cannot take an event stops alone, right before
+it; the others go on.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import structlog
 from domain.errors import Conflict, Unavailable
 from domain.events import Recorded
 from projections.replay import rebuild
-from projections.view import Connection, Moved, Source, View, checkpoints, connect, move, prepare, take
+from projections.view import Connection, Moved, Source, Stuck, View, checkpoints, connect, move, prepare, take
 
 __all__ = ["Progress", "Projector", "Source", "View"]
 
@@ -40,12 +40,28 @@ class _Wait(msgspec.Struct):
     done: asyncio.Future[None]
 
 
+class Building(msgspec.Struct, frozen=True):
+    """How far a rebuild is: at a position of the log, which ends at `of`, and how many positions it takes a second."""
+
+    position: int
+    of: int
+    rate: float
+
+    @property
+    def seconds_left(self) -> int | None:
+        """How long it will take at this rate, None while that is not known."""
+        return round((self.of - self.position) / self.rate) if self.rate else None
+
+
 class Progress:
     """How far the views have come, as this process knows it."""
 
     def __init__(self, views: Iterable[str]) -> None:
         self._at = dict.fromkeys(views, _NOT_BUILT)
         self._failures: dict[str, str] = {}
+        self._stuck_at: dict[str, int] = {}
+        self._building: dict[str, Building] = {}
+        self._led: frozenset[str] = frozenset()
         self._waiting: list[_Wait] = []
         self._asked = asyncio.Event()
 
@@ -60,6 +76,21 @@ class Progress:
         return self._failures
 
     @property
+    def stuck_at(self) -> Mapping[str, int]:
+        """View → position of the event that it cannot take, for those that stopped at one."""
+        return self._stuck_at
+
+    @property
+    def building(self) -> Mapping[str, Building]:
+        """View → how far this process is with building it anew."""
+        return self._building
+
+    @property
+    def led(self) -> frozenset[str]:
+        """The views that this process keeps; others are kept elsewhere, or being built."""
+        return self._led
+
+    @property
     def positions(self) -> Mapping[str, int]:
         """View → position of the last event that it has seen, -1 before it is built."""
         return self._at
@@ -69,10 +100,23 @@ class Progress:
         self._at.update(positions)
         self._wake()
 
-    def failed(self, view: str, reason: str) -> None:
-        """Note that a view has stopped; nobody waits for it any more."""
+    def failed(self, view: str, reason: str, stuck_at: int | None = None) -> None:
+        """Note that a view has stopped, and at which event; nobody waits for it any more."""
         self._failures[view] = reason
+        if stuck_at is not None:
+            self._stuck_at[view] = stuck_at
         self._wake()
+
+    def builds(self, views: Iterable[str], at: Building | None) -> None:
+        """Note how far views are that are being built, None when that has ended."""
+        for view in views:
+            self._building.pop(view, None)
+            if at is not None:
+                self._building[view] = at
+
+    def leads(self, views: Iterable[str]) -> None:
+        """Note which views this process keeps."""
+        self._led = frozenset(views)
 
     def lag(self, position: int, views: Sequence[str]) -> int:
         """Return by how many events the slowest of the views is behind a position, 0 for none."""
@@ -169,10 +213,12 @@ class Projector:
                 if ready:
                     await self._stop(following)
                     held += ready
+                    self._progress.leads(view.name for view in held)
                     following = asyncio.create_task(self._follow(working, held))
                 await self._watch(leading, {view.name for view in held})
                 await self._pause(following, building, standby=len(held) < len(self._views))
         finally:
+            self._progress.leads(())
             await self._stop(following)
             await _cancel(building)
 
@@ -190,9 +236,15 @@ class Projector:
 
     async def _build(self, stale: Sequence[View]) -> list[View]:
         # Together first, for one pass through the log; apart when one of them cannot be built.
-        logger.info("views_building", views=[view.name for view in stale])
+        names = [view.name for view in stale]
+        logger.info("views_building", views=names)
         try:
-            await rebuild(self._database_url, self._source, stale)
+            await rebuild(
+                self._database_url,
+                self._source,
+                stale,
+                told=lambda at, of, rate: self._progress.builds(names, Building(at, of, rate)),
+            )
         except (psycopg.OperationalError, Unavailable, Conflict):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a view raises is the view's own
@@ -200,6 +252,8 @@ class Projector:
                 self._give_up(stale[0], error)
                 return []
             return [built for view in stale for built in await self._build([view])]
+        finally:
+            self._progress.builds(names, None)
         return list(stale)
 
     async def _watch(self, leading: Connection, held: set[str]) -> None:
@@ -263,12 +317,16 @@ class Projector:
     async def _take_apart(
         self, working: Connection, views: Sequence[View], batch: Sequence[Recorded], error: Exception
     ) -> None:
-        # Find out whose fault it was; the others have seen the batch then.
-        if len(views) == 1:
-            self._give_up(views[0], error)
-            return
-        for view in views:
-            await self._take(working, [view], batch)
+        # Find out whose fault it was, and which event's; the others have seen the batch then.
+        if len(views) > 1:
+            for view in views:
+                await self._take(working, [view], batch)
+        elif len(batch) > 1:
+            half = len(batch) // 2
+            for part in (batch[:half], batch[half:]):
+                await self._take(working, views, part)
+        else:
+            self._give_up(views[0], Stuck(views[0].name, batch[0], error))
 
     async def _commit(self, working: Connection, views: Sequence[View], batch: Sequence[Recorded]) -> None:
         last = batch[-1].position
@@ -290,8 +348,9 @@ class Projector:
         self._progress.moved({view.name: self._at[view.name] for view in views})
 
     def _give_up(self, view: View, error: Exception) -> None:
-        logger.error("view_stopped", view=view.name, position=self._at.get(view.name), exc_info=error)
-        self._progress.failed(view.name, f"{type(error).__name__}: {error}")
+        stuck_at, why = (error.position, error.why) if isinstance(error, Stuck) else (None, error)
+        logger.error("view_stopped", view=view.name, position=self._at.get(view.name), stuck_at=stuck_at, exc_info=why)
+        self._progress.failed(view.name, f"{type(why).__name__}: {why}", stuck_at)
 
 
 async def _cancel(task: asyncio.Task[None] | asyncio.Task[list[View]] | None) -> None:

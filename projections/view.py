@@ -163,7 +163,12 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def table_names(self) -> list[str]:
         """The tables, in the order of their DDL."""
-        return re.findall(r"create table (\w+)", self.tables)
+        return re.findall(r"create (?:unlogged )?table (\w+)", self.tables)
+
+    @cached_property
+    def unlogged(self) -> "View":
+        """The same view in tables that Postgres empties when it crashes, and fills twice as fast."""
+        return msgspec.structs.replace(self, tables=self.tables.replace("create table", "create unlogged table"))
 
     def relevant(self, events: Sequence[Recorded], after: int) -> list[Recorded]:
         """Return the events above position `after` that this view handles."""
@@ -185,6 +190,7 @@ class Stuck(Exception):
             f" {type(why).__name__}: {why}"
         )
         self.position = at.position
+        self.why = why
 
 
 async def connect(database_url: str, schema: str = SCHEMA) -> Connection:

@@ -87,6 +87,10 @@ async def test_a_view_that_cannot_be_applied_stops_alone(database_url: str, log:
         assert await progress.reached(end, ["orders"], PATIENCE) > 0
         assert perf_counter() - started < PATIENCE / 2  # nobody waits for a view that has stopped
         assert progress.failures == {"orders": "ValueError: not like this"}
+        stuck_at = progress.stuck_at["orders"]
+        [event] = await log.page(stuck_at - 1, 1)
+        assert isinstance(event.event, OrderFailed)
+        assert progress.positions["orders"] == stuck_at - 1
     async with projecting(database_url, log) as progress:  # mended, and started again
         assert await reached(progress, end)
 
@@ -112,7 +116,7 @@ async def test_a_view_that_cannot_be_built_does_not_keep_others_from_being_built
     views = [msgspec.structs.replace(orders.VIEW, apply=refuse), accounts.VIEW]
     async with projecting(database_url, log, views) as progress:
         assert await reached(progress, end, "accounts")
-        assert list(progress.failures) == ["orders"]
+        assert list(progress.failures) == list(progress.stuck_at) == ["orders"]
 
 
 async def test_who_stands_by_sees_the_progress_and_takes_over(database_url: str, log: Log, connection: Connection):
