@@ -14,6 +14,7 @@ from tests.layout.sources import ROOT, files, module_of
 # The areas whose routes are all served.
 SERVED = (
     "accounts",
+    "archives",
     "bots",
     "connectors",
     "containers",
