@@ -37,7 +37,7 @@ _SHARED = ("scripts", "controllers")
 # nobody's child when the outer shell ends. It must outlive the bot to tell its exit code, so it does not end when the
 # whole session is told to; the bot hears of that all the same.
 _SHELL = """
-echo "$$" > "$0.session"
+echo "$$" > "$0.session" || exit 1
 (
     trap : TERM HUP
     "$@"
@@ -240,12 +240,14 @@ class ProcessRuntime:
         """Send a signal to an instance that runs; False if it does not."""
         # While the lock is held the session has members, and its number can be nobody else's.
         with self._alone():
-            session = self._number(instance, "session")
-            if session is None or not self._path(instance, "lock").exists():
+            if not self._path(instance, "lock").exists():
                 return False
             with self._locked(instance) as lock:
                 if lock is not None:
                     return False
+                session = self._number(instance, "session")
+                if session is None:
+                    raise Unavailable(f"Instance '{instance}' runs, and the record of its session is gone")
                 with suppress(ProcessLookupError):  # It ends in this moment.
                     os.killpg(session, which)
                 return True

@@ -39,6 +39,7 @@ from domain.errors import Invalid, NotFound, Unavailable
 
 _CONTROLLERS = ("conf", "controllers")
 _ARCHIVES_AT_ONCE = 2
+_TURN_SECONDS = 5.0
 
 Answer = TypeVar("Answer")
 
@@ -73,7 +74,7 @@ class BotFolders:
 
     async def taken(self, instance: str) -> bool:
         """Whether there are files of that name, among the instances or the archives."""
-        return await self._in_thread(instance, "looked for", self._taken)
+        return await self._in_thread(instance, "looked for", self._taken, alone=False)
 
     async def prepare(
         self, order: BotDeployed, credentials: Mapping[str, Mapping[str, object]], sources: Mapping[str, str]
@@ -113,14 +114,20 @@ class BotFolders:
 
     async def configs(self, instance: str) -> Mapping[str, str]:
         """Return controller → YAML of the controllers' configs that the instance has now. Raises `NotFound`."""
-        return await self._in_thread(instance, "read", self._configs)
+        return await self._in_thread(instance, "read", self._configs, alone=False)
 
     async def write_config(self, instance: str, controller: str, text: str) -> None:
         """Change a controller's config under a running bot, which reads it within seconds. Raises `NotFound`."""
         await self._in_thread(instance, "written", lambda name: self._write_config(name, controller, text))
 
-    async def _in_thread(self, instance: str, what: str, work: Callable[[str], Answer]) -> Answer:
-        turn = self._turns.setdefault(instance_name(instance), _Turn())
+    async def _in_thread(
+        self, instance: str, what: str, work: Callable[[str], Answer], *, alone: bool = True
+    ) -> Answer:
+        """Do work in a thread. Who only reads does not wait for his turn: what is written is there as a whole or not.
+
+        Threads are few, and an archive may take hours: whoever waited for it in one would keep all others waiting.
+        """
+        turn = self._turns.setdefault(instance_name(instance), _Turn()) if alone else _Turn()
         return await asyncio.to_thread(_in_turn, turn, instance, what, work)
 
     def _taken(self, instance: str) -> bool:
@@ -233,8 +240,13 @@ class _Turn:
 
 
 def _in_turn(turn: _Turn, instance: str, what: str, work: Callable[[str], Answer]) -> Answer:
-    with turn.lock, _said(instance, what):
-        return work(instance)
+    if not turn.lock.acquire(timeout=_TURN_SECONDS):
+        raise Unavailable(f"The files of bot '{instance}' cannot be {what} now: something else is being done with them")
+    try:
+        with _said(instance, what):
+            return work(instance)
+    finally:
+        turn.lock.release()
 
 
 def _no_instance(instance: str) -> NotFound:

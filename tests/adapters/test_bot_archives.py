@@ -14,7 +14,8 @@ from threading import Event
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.bot_files import BotFolders
+from adapters.bot_files import BotFolders, archives
+from adapters.bot_files import folders as bot_folders
 from domain.bots import ArchivePlace
 from domain.errors import Unavailable
 from tests.bot_files import AT, KEYS, SOURCES, deployed, files_of, folders, holds_keys
@@ -319,3 +320,29 @@ async def test_an_instance_is_whole_whatever_step_was_cut_off(tmp_path):
         with crashing_at(None):
             await prepare(root)
         assert set(files_of(root)) == expected
+
+
+async def test_who_reads_while_an_archive_takes_long_keeps_no_thread(tmp_path, monkeypatch):
+    files, written = await prepared(tmp_path)
+    at_it, go = Event(), Event()
+    put_away = archives.put_away_here
+
+    def slowly(*args):
+        at_it.set()
+        assert go.wait(20)
+        return put_away(*args)
+
+    monkeypatch.setattr(bot_folders, "put_away_here", slowly)
+    monkeypatch.setattr(bot_folders, "_TURN_SECONDS", 0.05)
+    archiving = asyncio.create_task(files.archive("alpha", HERE, AT))
+    try:
+        assert await asyncio.to_thread(at_it.wait, 20)
+        async with asyncio.timeout(10):
+            read = await asyncio.gather(*(files.configs("alpha") for _ in range(100)), files.taken("alpha"))
+            with pytest.raises(Unavailable, match="something else is being done"):
+                await files.write_config("alpha", "pmm_1", "id: changed\n")
+    finally:
+        go.set()
+    assert read == [{"pmm_1": "id: pmm_1\n"}] * 100 + [True]
+    await archiving
+    check(tmp_path, written)

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from adapters import local_process
 from adapters.local_process import ProcessRuntime
 from domain.errors import Invalid, Unavailable
 from tests.engine.places import PASSWORD, SCRIPT, ProcessPlace, end_all
@@ -123,3 +125,26 @@ async def test_records_that_cannot_be_written_are_unavailable(place):
     for refused in (full.start(place.prepare(name())), full.instances(), full.stop("any", 1), full.remove("any")):
         with pytest.raises(Unavailable, match="full"):
             await refused
+
+
+async def test_a_bot_whose_record_is_gone_counts_as_running_and_not_as_stopped(place):
+    wish = place.prepare(name())
+    made = await place.runtime.start(wish)
+    await started(place, wish.instance)
+    (place.bots.parent / "records" / f"{wish.instance}.session").unlink()
+    with pytest.raises(Unavailable, match=f"Instance '{wish.instance}' runs"):
+        await place.runtime.stop(wish.instance, 1)
+    assert (await place.runtime.instances())[wish.instance].state == "running"
+    os.killpg(int(made.runtime_id), signal.SIGKILL)
+
+
+def test_what_cannot_be_written_down_is_not_started(tmp_path):
+    (tmp_path / "logs").mkdir()
+    begun = subprocess.run(
+        ["/bin/sh", "-c", local_process._SHELL, str(tmp_path / "missing" / "x"), "/bin/true"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert begun.returncode == 1
+    assert list(tmp_path.iterdir()) == [tmp_path / "logs"]
