@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Self
+from weakref import WeakKeyDictionary
 
 import msgspec
 import psycopg
@@ -35,7 +36,7 @@ PATIENCE_SECONDS = 30.0
 """A question waits so long for its views; they are built on without it."""
 
 _PREFIX = "past"
-_PAGE = 1_000  # read and decoded in one go: whoever else is served by this process waits for no longer
+_PAGE = 2_500  # read and decoded in one go: whoever else is served by this process waits for no longer
 _AT_A_TIME = 2
 _KNOWN = 1_000
 _CONNECTIONS = 4
@@ -130,6 +131,7 @@ class Past:
         self._idle_seconds = idle_seconds
         self._patience_seconds = patience_seconds
         self._moments: OrderedDict[int, _Kept] = OrderedDict()
+        self._paths: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
         self._known: OrderedDict[int | datetime, Moment] = OrderedDict()
         self._slots = asyncio.Semaphore(_AT_A_TIME)
         self._tasks: asyncio.TaskGroup | None = None
@@ -222,13 +224,14 @@ class Past:
         kept = self._moments.get(moment.position)
         if kept is None or not all(name in kept.views for name in views):
             raise _replaced(moment)
-        schemas = [kept.views[name].schema for name in views]
+        path = ", ".join(kept.views[name].schema for name in views)
         kept.users += 1
         try:
             async with self._pool.connection() as connection:
-                # Every caller sets it, so it need not be set back. Plans are for one moment: they are not kept.
-                connection.prepare_threshold = None
-                await connection.execute("select set_config('search_path', %s, false)", [", ".join(schemas)])
+                # Every caller sets it, so it need not be set back; plans that Postgres has kept follow it by themselves.
+                if self._paths.get(connection) != path:
+                    await connection.execute("select set_config('search_path', %s, false)", [path])
+                    self._paths[connection] = path
                 yield connection
         finally:
             kept.users -= 1
@@ -303,7 +306,7 @@ class Past:
             async with self._slots:
                 began = clock()
                 part = _Part(self._source, view, position)
-                await replay_into(self._database_url, part, [view], building.schema, upto=position, told=told)
+                await replay_into(self._database_url, part, [view.unlogged], building.schema, upto=position, told=told)
                 building.reached = position
                 ms = round((clock() - began) * 1000, 2)
                 logger.info("past_built", view=view.name, position=position, ms=ms)
