@@ -189,6 +189,10 @@ class Past:
                 self._known.popitem(last=False)
         return known
 
+    async def last(self) -> Moment:
+        """Return the moment behind the last event of the log. Raises `Invalid` for an empty log, `Unavailable`."""
+        return await self.moment(await self._source.position(), "The end of the log")
+
     async def ready(self, moment: Moment, views: Sequence[str]) -> None:
         """Wait until views as they were at a moment are built; they are built on where it takes too long.
 
@@ -228,7 +232,7 @@ class Past:
         kept.users += 1
         try:
             async with self._pool.connection() as connection:
-                # Every caller sets it, so it need not be set back; plans that Postgres has kept follow it by themselves.
+                # Every caller sets it, so it need not be set back; plans that Postgres keeps follow it by themselves.
                 if self._paths.get(connection) != path:
                     await connection.execute("select set_config('search_path', %s, false)", [path])
                     self._paths[connection] = path

@@ -6,6 +6,7 @@ from read_api.accounts import Accounts
 from read_api.analytics import Analytics
 from read_api.archives import Archives
 from read_api.audit import Audit
+from read_api.audit.differences import Differences
 from read_api.audit.feed import AuditFeed
 from read_api.bots import BotReads, PerformanceReads, RunReads
 from read_api.candles import CandleReads
@@ -16,6 +17,7 @@ from read_api.order_books import OrderBooks
 from read_api.orders import OrderReads
 from read_api.portfolio import Portfolio
 from read_api.positions import PositionReads
+from read_api.projections import ProjectionReads
 from read_api.rates import RateReads
 from read_api.reconciliation import Reconciliation
 from read_api.sockets import Sockets
@@ -24,6 +26,7 @@ from read_api.system import System
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     System,
+    ProjectionReads,
     Accounts,
     Connectors,
     ContainerReads,
@@ -38,6 +41,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ControllerReads,
     Audit,
     AuditFeed,
+    Differences,
     Sockets,
     Reconciliation,
     Archives,

@@ -56,6 +56,7 @@ KEY_MODULES = {
         "schedule": "what is done by the clock",
     },
     "projections": {
+        "differences": "what was different at two moments",
         "moments": "where in the log a time is",
         "paging": "cursors",
         "past": "views as they were",
