@@ -22,6 +22,7 @@ Connection = psycopg.AsyncConnection[Any]
 SCHEMA = "read"
 
 _MANY = 100
+_SHORT = 12
 
 _CHECKPOINTS = """
     create table if not exists read.checkpoints (
@@ -159,6 +160,11 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """What the tables and their content depend on, besides the log."""
         parts = (self.tables, self.indexes, *sorted(e.__name__ for e in self.handles), str(self.revision))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    @property
+    def version(self) -> str:
+        """The fingerprint, short enough to be read."""
+        return self.fingerprint[:_SHORT]
 
     @cached_property
     def table_names(self) -> list[str]:

@@ -65,6 +65,11 @@ class Reads:
         """Return the position of the last event that a view has seen, -1 before it is built."""
         return self._progress.positions[view]
 
+    @property
+    def progress(self) -> Progress:
+        """How far the views have come, as this process knows it."""
+        return self._progress
+
     async def settle(self, request: Request, *views: str, position: int = 0, today: bool = False) -> Headers:
         """Wait until views show what the request's caller wrote, and `position`; return headers that say how it went.
 

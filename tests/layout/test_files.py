@@ -63,6 +63,7 @@ KEY_MODULES = {
         "pool": "the connections that reads share",
         "replay": "build views anew",
         "runner": "keep views up to date",
+        "standing": "how far each view is",
         "view": "what a view is",
         "views": "the table of all views",
     },
@@ -71,6 +72,7 @@ KEY_MODULES = {
         "distribution": "shares of the portfolio, by token and by account",
         "pages": "cursors on the wire",
         "ports": "what reads ask of the outside",
+        "projections": "how far each view is, of all areas",
         "settle": "who writes and then reads sees what was written",
     },
     "write_api": {
