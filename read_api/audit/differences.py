@@ -1,4 +1,7 @@
-"""What changed between two moments: the events between them say where to look, the views as they were what it was."""
+"""Moments of the past: which are kept, and what changed between two.
+
+The events between two moments say where to look, and the views as they were what it was.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
@@ -16,7 +19,7 @@ from domain.errors import Invalid
 from projections import differences
 from projections.differences import KINDS, Kind, State, Touched
 from projections.moments import Moment
-from projections.past import Past
+from projections.past import Past, Standing
 from read_api.pages import Pagination, described, items_answer, wrong_cursor
 from read_api.settle import Reads
 
@@ -113,11 +116,28 @@ def _place(cursor: str | None, kinds: Sequence[str]) -> tuple[Sequence[str], str
     return kinds[kinds.index(name) :], stream
 
 
+class MomentsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The views of the past that are kept or being built, those of the moment not asked for longest first."""
+
+    data: Sequence[Standing]
+
+
 class Differences(Controller):
-    """What changed."""
+    """The past, as far as it is kept, and what changed in it."""
 
     path = "/audit"
     tags = ("Audit",)
+
+    @get(
+        "/moments",
+        status_code=200,
+        summary="Say which moments of the past are kept",
+        responses=described(MomentsAnswer, "Views, and how far each is built"),
+        opt={PRESENT: "what this server keeps now"},
+    )
+    async def moments(self, reads: NamedDependency[Reads]) -> Answer:
+        """Answer which views of which moments are kept or being built, and how far they are."""
+        return Answer(200, encode(MomentsAnswer(data=reads.past.standings())))
 
     @get(
         "/diff",

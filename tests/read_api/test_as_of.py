@@ -236,4 +236,6 @@ async def test_only_the_views_that_are_asked_for_are_built_and_once_for_all_who_
     assert {answer.status_code for answer in found} == {200}
     assert [(one.position, one.view, one.ready) for one in server.past.standings()] == [(end, "orders", True)]
     await past_of(server, "/trading/orders/active", end, {})
-    assert [one.view for one in server.past.standings()] == ["orders", "accounts"]
+    assert (await server.ask("/audit/moments"))["data"] == [
+        {"position": end, "view": view, "reached": end, "ready": True} for view in ("orders", "accounts")
+    ]
