@@ -127,8 +127,9 @@ class BotFolders:
 
         Threads are few, and an archive may take hours: whoever waited for it in one would keep all others waiting.
         """
-        turn = self._turns.setdefault(instance_name(instance), _Turn()) if alone else _Turn()
-        return await asyncio.to_thread(_in_turn, turn, instance, what, work)
+        name = instance_name(instance)
+        turn = self._turns.setdefault(name, _Turn()) if alone else _Turn()
+        return await asyncio.to_thread(_in_turn, turn, name, what, work)
 
     def _taken(self, instance: str) -> bool:
         for folder, names in ((INSTANCES, (instance, arrived(instance))), (ARCHIVED, (instance,))):
