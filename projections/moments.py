@@ -1,6 +1,6 @@
 """Where in the log a moment is. Times follow positions there, so a time is found by halving."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
@@ -87,4 +87,4 @@ async def dropped_around(connection: Connection, position: int) -> tuple[int, in
 
 
 def _shown(when: int | datetime) -> str:
-    return str(when) if isinstance(when, int) else when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(when) if isinstance(when, int) else when.isoformat().replace("+00:00", "Z")

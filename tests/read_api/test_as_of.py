@@ -184,8 +184,23 @@ async def test_what_was_then_is_marked_and_refreshed_as_it_was_recorded(server):
         ("2", 400, "X-As-Of '2' is beyond the end of the log, position 1"),
         ("2999-01-01T00:00:00Z", 400, "X-As-Of '2999-01-01T00:00:00Z' is in the future: it is 20"),
         ("1999-01-01T00:00:00+02:00", 400, "is before the first event, which was recorded at 20"),
+        ("0001-01-01T00:00:00+14:00", 400, "X-As-Of '0001-01-01T00:00:00+14:00' is before the first event"),
+        ("9999-12-31T23:59:59-14:00", 400, "is in the future"),
     ],
-    ids=["words", "nothing", "no zone", "negative", "a fraction", "too long", "zero", "beyond", "future", "before"],
+    ids=[
+        "words",
+        "nothing",
+        "no zone",
+        "negative",
+        "a fraction",
+        "too long",
+        "zero",
+        "beyond",
+        "future",
+        "before",
+        "first year",
+        "last year",
+    ],
 )
 async def test_what_is_no_moment_of_the_log_is_refused(server, given, status, says):
     await server.told(account()[:1])
