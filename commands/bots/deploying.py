@@ -1,5 +1,6 @@
 """Deploy bots: look at everything that they need, and record the wish. What follows is done in `steps.py`."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -7,14 +8,17 @@ import msgspec
 from commands.bus import Call, Command, Handlers, Outcome
 from commands.deciding import decide, fold
 from commands.ports import Ports
+from commands.ports.bots import Runtime
 from domain import accounts, strategies
 from domain.bots import NEW, deciding, evolve, instance_name, stream_of
 from domain.bots.life import Strategy
-from domain.errors import NotFound
+from domain.errors import NotFound, Unavailable
 from domain.strategies import Config, config_stream, controller_stream, script_stream
 
 V2 = "v2_with_controllers"
 """The script that runs controllers."""
+PULLED_WITHIN_SECONDS = 240.0
+"""How long a deployment waits for its image; a registry may keep it waiting for ever."""
 DRAWDOWNS = ("max_global_drawdown_quote", "max_controller_drawdown_quote")
 
 
@@ -97,7 +101,7 @@ async def _deploy(command: DeployControllers | DeployScript, plan: _Plan, call: 
     ports, fleet = call.ports, call.ports.fleet
     instance_name(command.name, ports.clock())  # refuses a bad name before anything is asked for
     await _check_account(ports, command.account)
-    await fleet.runtime.check(command.image)
+    await _have(fleet.runtime, command.image)
     at = ports.clock()
     instance = instance_name(command.name, at)
     if await fleet.files.taken(instance):
@@ -130,6 +134,18 @@ async def _deploy(command: DeployControllers | DeployScript, plan: _Plan, call: 
         request=call.request,
     )
     return Outcome(result=result, position=decided.position)
+
+
+async def _have(runtime: Runtime, image: str) -> None:
+    """Wait until instances of an image can be made. Raises as the runtime, `Unavailable` when it takes too long."""
+    try:
+        async with asyncio.timeout(PULLED_WITHIN_SECONDS):
+            await runtime.check(image)
+    except TimeoutError as late:
+        raise Unavailable(
+            f"Image '{image}' is not here after {PULLED_WITHIN_SECONDS:.0f} s; it is still pulled, and"
+            " GET /docker/pull-status tells how that goes"
+        ) from late
 
 
 async def _check_account(ports: Ports, name: str) -> None:

@@ -1,14 +1,18 @@
 """Deploying bots: what is looked at, what is recorded, what they get, and what is left of one that came to nothing."""
 
+import asyncio
+
 import pytest
 
 from commands.accounts import RemoveAccount
+from commands.bots import deploying
 from commands.bots.outcomes import AwaitDeployment
 from commands.strategies import DeleteController, SaveConfig
 from domain.bots import BotDeployed, BotFailed
 from domain.errors import Conflict, Invalid, NotFound, Unavailable
 from tests.commands.bots import ACCOUNT, NAME, REQUEST, controllers, desk, kinds, life, running, script, settled, until
 from tests.commands.world import T0
+from tests.fakes.runtime import BOT_IMAGE
 
 CONF = f"scripts/{NAME}.yml"
 
@@ -194,3 +198,16 @@ async def test_a_bot_whose_account_is_gone_meanwhile_gets_no_keys():
         with pytest.raises(Invalid, match=f"Account '{ACCOUNT}' not found"):
             await w.do(AwaitDeployment(instance=instance))
         assert w.fleet.files.instances == {}
+
+
+async def test_an_image_that_does_not_come_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(deploying, "PULLED_WITHIN_SECONDS", 0.01)
+
+    async def never(_: str) -> None:
+        await asyncio.Event().wait()
+
+    async with desk() as w:
+        monkeypatch.setattr(w.fleet.runtime, "check", never)
+        with pytest.raises(Unavailable, match=f"Image '{BOT_IMAGE}' is not here after 0 s; it is still pulled"):
+            await w.do(controllers())
+        assert await kinds(w) == []
