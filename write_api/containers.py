@@ -8,10 +8,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from adapters.http.answers import Answer
-from adapters.http.bodies import Body, Text
+from adapters.http.bodies import Body
 from adapters.http.requests import Request
 from commands.containers import CleanContainers, PullBegun, PullImage, RemoveContainer, StartContainer, StopContainer
 from domain.bots import ArchivePlace
+from write_api.bots import Bucket
 from write_api.writing import Done, Writes, answer, answers
 
 ContainerName = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(?!\n)$")]
@@ -84,7 +85,7 @@ class Containers(Controller):
         writes: NamedDependency[Writes],
         *,
         archive_locally: FromQuery[bool] = True,
-        s3_bucket: FromQuery[Text | None] = None,
+        s3_bucket: FromQuery[Bucket | None] = None,
     ) -> Answer:
         """Remove a container; the files of a bot that was in it go to the archive or the bucket first.
 

@@ -284,6 +284,13 @@ async def test_without_an_engine_nothing_fails_unsaid():
             assert (answer.status_code, "No Docker engine answers" in answer.json()["detail"]) == (503, True), path
 
 
+@pytest.mark.parametrize("bucket", ["A", "my_bucket", "x" * 64])
+async def test_what_is_no_bucket_is_refused_before_anything_is_stopped(bucket):
+    async for served in served_on("unix:///nowhere/docker.sock"):
+        answer = await served.api.post(f"/docker/remove-container/any?s3_bucket={bucket}")
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", "s3_bucket"])
+
+
 @pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
 async def test_the_published_client(served, containers):
     with socket.create_server(("127.0.0.1", 0)) as listening:
