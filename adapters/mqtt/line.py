@@ -9,7 +9,7 @@ import math
 import re
 import struct
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Never
 from uuid import UUID
@@ -34,6 +34,8 @@ REPLIES = "hummingbot-api/response"
 LONGEST_ANSWER = 32_000_000
 MOST_BOTS = 100_000
 """How many bots are known at most; a stranger could make names up for ever."""
+FORGOTTEN_AFTER = timedelta(minutes=10)
+"""Where that many are known, one that was not heard for so long makes room for one that is."""
 
 _QOS = 1
 _REFUSED = 128
@@ -224,14 +226,24 @@ class MqttLine:
         now = self._clock()
         # No bot has its messages retained: such a one was sent by who knows whom, who knows when.
         told = [] if message.retain else read(topic, payload, now)
-        if not told or (told[0][0] not in self._heard and len(self._heard) >= MOST_BOTS):
+        if not told or not self._has_room(told[0][0], now):
             self._stray(topic)
             return
         instance = told[0][0]
-        self._heard[instance] = now
+        self._heard.pop(instance, None)
+        self._heard[instance] = now  # as the newest, so that the first one is who was not heard for longest
         self._sink(instance, [event for _, event in told], len(payload))
         if self._sink.full:
             self._paused.set()
+
+    def _has_room(self, instance: str, now: datetime) -> bool:
+        if instance in self._heard or len(self._heard) < MOST_BOTS:
+            return True
+        longest_silent = next(iter(self._heard))
+        if now - self._heard[longest_silent] < FORGOTTEN_AFTER:
+            return False
+        del self._heard[longest_silent]
+        return True
 
     def _answer(self, topic: str, payload: bytes) -> None:
         answered = self._asked.get(topic)

@@ -93,6 +93,7 @@ class BotWatch:
         if now - self._listening_since < patience:
             return
         silent = sorted({*broker.bots, *await self._ports.lookup.instances()} - heard)
+        self._settled = {name: self._settled[name] for name in silent if name in self._settled}
         ends = await self._ports.log.last([stream_of(name) for name in silent])
         overdue = []
         for name in silent:

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import aiomqtt
@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from adapters.event_store import PostgresLog
 from adapters.mqtt import MqttLine
+from adapters.mqtt import line as line_module
 from adapters.mqtt.line import REPLIES
 from adapters.mqtt.reading import LONGEST
 from adapters.private_broker import private_broker
@@ -281,3 +282,22 @@ async def test_a_line_that_a_bot_logs_twice_is_told_twice(broker):
             await bot.publish("hbot/x/log", b'{"timestamp":1795331074.5,"msg":"again"}')
         await until(lambda: len(heard.told) >= 2)
     assert [event.message for event in heard.of(BotLogged)] == ["again", "again"]  # type: ignore[attr-defined]
+
+
+async def test_names_that_a_stranger_made_up_keep_no_bot_out_for_ever(broker, monkeypatch):
+    monkeypatch.setattr(line_module, "MOST_BOTS", 3)
+    heard = Heard()
+    async with running(broker.port, heard) as line, client(broker.port) as bot:
+
+        async def told(*names: str) -> None:
+            for name in names:
+                await bot.publish(f"hbot/{name}/hb", BEAT)
+            await bot.publish("hbot/a/hb", BEAT)  # which is known, and heard after all of them
+            before = len(heard.told)
+            await until(lambda: len(heard.told) > before and heard.told[-1][0] == "a")
+
+        await told("a", "fake-1", "fake-2", "new")
+        assert set(line.broker().bots) == {"a", "fake-1", "fake-2"}
+        monkeypatch.setattr(line_module, "FORGOTTEN_AFTER", timedelta(0))
+        await told("new")
+        assert set(line.broker().bots) == {"a", "fake-2", "new"}
