@@ -75,7 +75,7 @@ def _load(name: str, text: str) -> Json:
     try:
         _check(name, _yaml().parse(text))
         content = _yaml().load(text)
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, IndexError) as error:  # IndexError: ruamel takes `-_` for a number
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" in line {mark.line + 1}"
         why = getattr(error, "problem", None) or str(error).partition("\n")[0]

@@ -88,6 +88,7 @@ async def test_what_a_bot_writes_is_read_as_json_says_it():
         ("a: 1\nb: 2: 3\n", "'x' is no YAML in line 2: "),
         ("a: 1\na: 2\n", "line 2: found duplicate key"),
         ("\0", "is no YAML"),
+        ("a: -_\n", "is no YAML"),
         ("a: 2024-13-45\n", "is no YAML: month must be in 1..12"),
         ("- 1\n", "names and values"),
         ("7", "names and values"),
