@@ -67,6 +67,13 @@ async def rebuild(database_url: str, source: Source, views: Sequence[View], *, t
         return min([await _swap(shadow, source) for shadow in building])
 
 
+async def refuse_second(database_url: str, views: Sequence[View]) -> None:
+    """Raise `Conflict` when one of the views is being rebuilt by somebody else."""
+    async with AsyncExitStack() as stack:
+        for view in views:
+            await stack.enter_async_context(_claimed(database_url, view))
+
+
 async def replay_into(
     database_url: str,
     source: Source,
@@ -96,7 +103,11 @@ async def _claimed(database_url: str, view: View) -> AsyncIterator[Connection]:
         cursor = await connection.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", [f"nectar.{schema}"])
         if await cursor.fetchone() != (True,):
             raise Conflict(f"View '{view.name}' is being rebuilt already")
-        yield connection
+        try:
+            yield connection
+        finally:
+            if not connection.broken:  # closing alone gives it back a moment later
+                await connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", [f"nectar.{schema}"])
 
 
 async def _shadow(connection: Connection, source: Source, view: View) -> _Filling:
@@ -145,11 +156,13 @@ async def _fill(
     # for one of them, this process works for another.
     clock = asyncio.get_running_loop().time
     after = min(at for filling in building for at in filling.at.values())
+    types = _types([view for filling in building for view in filling.views]) if upto is None else ()
     started, first, total = clock(), after, await source.position()
     under_way: deque[tuple[int, list[asyncio.Task[None]]]] = deque()
     try:
         while True:
-            page = _cut(await source.page(after, _PAGE), upto)
+            end = await source.position()
+            page = _cut(await source.page(after, _PAGE, types), upto)
             if page:
                 rate = (after - first) / max(clock() - started, 1e-9)
                 after = page[-1].position
@@ -162,13 +175,27 @@ async def _fill(
                 await asyncio.gather(*tasks)
                 told(reached, total, (reached - first) / max(clock() - started, 1e-9))
             if not page:
-                return after
+                return after if upto is not None else _seen(building, end)
     finally:
         # None is left behind: a connection may not be closed under a statement.
         taking = [filling.taking for filling in building if filling.taking is not None]
         for task in taking:
             task.cancel()
         await asyncio.gather(*taking, return_exceptions=True)
+
+
+def _types(views: Sequence[View]) -> Sequence[str]:
+    # What none of them handles need not be read.
+    if not all(view.handles for view in views):
+        return ()
+    return sorted({event.__name__ for view in views for event in view.handles})
+
+
+def _seen(building: Sequence[_Filling], end: int) -> int:
+    # What comes behind the last event that they handle, up to the end, is nothing to them.
+    for filling in building:
+        filling.at.update((name, max(at, end)) for name, at in list(filling.at.items()))
+    return min(at for filling in building for at in filling.at.values())
 
 
 async def _take(
