@@ -14,13 +14,15 @@ from commands.deciding import decide, fold
 from commands.ports import Log, Ports
 from commands.ports.bots import Engine
 from domain import bots
-from domain.bots import ArchivePlace, Bot, BotCleared, deciding
+from domain.bots import ArchivePlace, Bot, BotCleared, BotFailed, BotStopRequested, deciding
 from domain.containers import STREAM, ContainerRemoved, ContainerStarted, ContainerStopped, ImagePulled
 from domain.errors import Invalid, NotFound, Unavailable
 from domain.events import Event, Origin
 
 REMOVED_WITHIN_SECONDS = 60.0
 """How long the removal of a bot's container may take: its files are put away first."""
+
+_OVER = [event.__name__ for event in (BotCleared, BotFailed, BotStopRequested)]
 
 
 class StartContainer(Command, frozen=True, kw_only=True):
@@ -155,7 +157,10 @@ async def _bot(log: Log, instance: str) -> Bot:
 
 
 async def _archive(instance: str, place: ArchivePlace, call: Call) -> Outcome:
-    """Want the bot's files put away and its container removed, and wait until they are."""
+    """Want the bot's files put away and its container removed, and wait until they are.
+
+    Raises `Invalid` with the reason when they never will be, `Unavailable` when they still may.
+    """
     at = call.ports.clock()
     decided = await decide(
         call.ports.log,
@@ -169,12 +174,20 @@ async def _archive(instance: str, place: ArchivePlace, call: Call) -> Outcome:
         answer=call.keep(None),
         request=call.request,
     )
+    why = ""
     try:
         async with asyncio.timeout(REMOVED_WITHIN_SECONDS):
-            async for batch in call.ports.log.follow(decided.position, types=[BotCleared.__name__]):
+            async for batch in call.ports.log.follow(decided.position, types=_OVER):
                 for recorded in batch:
-                    if recorded.stream == bots.stream_of(instance):
-                        return Outcome(result=None, position=recorded.position)
+                    if recorded.stream != bots.stream_of(instance):
+                        continue
+                    match recorded.event:
+                        case BotCleared():
+                            return Outcome(result=None, position=recorded.position)
+                        case BotFailed(reason=reason):
+                            why = reason
+                        case BotStopRequested(archive=None):  # It is not tried any more.
+                            raise Invalid(f"The files of bot {instance} cannot be put away: {why}")
     except TimeoutError:
         pass
     raise Unavailable(

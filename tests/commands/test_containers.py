@@ -188,6 +188,17 @@ async def test_without_an_archive_only_the_container_of_a_stopped_bot_goes():
         assert await w.events(STREAM) == [ContainerRemoved(container=instance, removed_at=w.time())]
 
 
+async def test_a_container_whose_bot_has_lost_its_files_stays_and_it_is_said_why():
+    async with desk() as w:
+        instance = await stopped_bot(w)
+        w.fleet.files.instances.clear()
+        with pytest.raises(Invalid, match=f"cannot be put away: Bot '{instance}' has no files"):
+            await w.do(RemoveContainer(container=instance, archive=ArchivePlace()))
+        assert set(await w.fleet.runtime.instances()) == {instance}
+        await w.do(RemoveContainer(container=instance))
+        assert w.fleet.engine.containers == {}
+
+
 async def test_an_archive_that_takes_too_long_is_said_to_go_on(monkeypatch):
     monkeypatch.setattr(containers, "REMOVED_WITHIN_SECONDS", 0.05)
     async with desk() as w:
