@@ -136,7 +136,7 @@ class Past:
         self._slots = asyncio.Semaphore(_AT_A_TIME)
         self._tasks: asyncio.TaskGroup | None = None
         self._running = asyncio.Event()
-        self._number = 0
+        self._life, self._number = 0, 0
 
     @classmethod
     @asynccontextmanager
@@ -217,7 +217,8 @@ class Past:
             raise Unavailable("The past cannot be shown yet", retry_after_seconds=_SOON_SECONDS)
         for name, view in zip(views, building, strict=True):
             if view.failure is not None:
-                kept.views.pop(name, None)
+                if kept.views.get(name) is view:  # it may be built again already
+                    del kept.views[name]
                 raise Unavailable(f"View '{name}' as of position {kept.position} cannot be built: {view.failure}")
             if not view.done.is_set():
                 raise _not_yet(kept.position, building)
@@ -290,7 +291,7 @@ class Past:
     def _begun(self, kept: _Kept, name: str) -> _Building:
         if name not in kept.views:
             self._number += 1
-            schema = f"{_PREFIX}_{self._owner}_{self._number}_{name}"
+            schema = f"{_PREFIX}_{self._name}_{self._number}_{name}"
             kept.views[name] = building = _Building(schema=schema, done=asyncio.Event())
             self._begin(self._build(kept.position, self._views[name], building))
         return kept.views[name]
@@ -329,10 +330,15 @@ class Past:
             # What is left is dropped when the connection that holds the lock is made anew, or at the next start.
             logger.warning("past_not_dropped", schemas=schemas, error=str(error).strip())
 
+    @property
+    def _name(self) -> str:
+        # Another one after each connection that was lost: Postgres may hold the lock of the old one for a while.
+        return f"{self._owner}x{self._life}"
+
     async def _keep(self, connection: Connection) -> None:
-        await connection.execute(_TRY_LOCK, [self._owner])
-        await _drop(connection, await _schemas(connection, self._owner))
-        await _drop_leftovers(connection, self._owner)
+        self._life += 1
+        await connection.execute(_TRY_LOCK, [self._name])
+        await _drop_leftovers(connection, self._name)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -348,7 +354,7 @@ class Past:
             self._tasks = None
             self._moments.clear()
             if not connection.broken:
-                await _drop(connection, await _schemas(connection, self._owner))
+                await _drop(connection, await _schemas(connection, self._name))
 
     def _forget_idle(self) -> None:
         before = asyncio.get_running_loop().time() - self._idle_seconds

@@ -207,7 +207,7 @@ async def test_what_a_killed_server_left_is_dropped_by_the_next(database_url: st
     )
     try:
         async with asyncio.timeout(3 * PATIENCE):
-            while not any(name.startswith("past_killed_") for name in await schemas(connection)):
+            while not any(name.startswith("past_killed") for name in await schemas(connection)):
                 await asyncio.sleep(0.02)
         async with remembering(database_url, log) as beside:
             await shown(beside, end, "orders")
