@@ -216,7 +216,7 @@ class Archives(Controller):
         headers = await reads.settle(request, "archives")
         async with reads.connection(request) as connection:
             archive = await _readable(connection, db_path)
-            pairs, exchanges = await archives.markets_of(connection, archive.path)
+            pairs, exchanges = await archives.markets_of(connection, archive)
         answer = Summary(
             db_path=archive.path,
             total_orders=archive.rows.get("orders", 0),
@@ -337,9 +337,12 @@ async def _page(
     headers = await reads.settle(request, "archives")
     async with reads.connection(request) as connection:
         archive = await _readable(connection, db_path)
-        wires, total = await archives.listed(
-            connection, archive.path, kind, limit=limit, offset=offset, status=status or None
-        )
+        if kind == "trades":
+            wires, total = await archives.trades(connection, archive.path, limit=limit, offset=offset)
+        else:
+            wires, total = await archives.listed(
+                connection, archive.path, kind, limit=limit, offset=offset, status=status or None
+            )
     more = offset + len(wires) < total
     pagination = Numbered(total=total, limit=limit, offset=offset, has_more=more)
     return _listed(kind, archive.path, wires, ("pagination", pagination), headers)

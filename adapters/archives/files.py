@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from adapters.archives import rows
@@ -69,11 +70,18 @@ class ArchiveFiles:
         file = self._root / found.path
         if await asyncio.to_thread(self._digest, file) != found.sha256:
             raise Unavailable(f"The archive {found.path} is another file by now")
-        batches = self._batches(file, found, skip, rest=rest)
+        batches, loop = self._batches(file, found, skip, rest=rest), asyncio.get_running_loop()
+
+        def following() -> asyncio.Future[Event | None]:
+            return loop.run_in_executor(None, next, batches, None)
+
+        ahead = following()
         try:
-            while (event := await asyncio.to_thread(next, batches, None)) is not None:
+            while (event := await ahead) is not None:
+                ahead = following()  # while the one before is committed
                 yield event
         finally:
+            await asyncio.wait([ahead])
             await asyncio.to_thread(batches.close)
 
     async def delete(self, path: str) -> bool:
@@ -170,7 +178,7 @@ def _rows(connection: sqlite3.Connection, table: Table, skip: int) -> Iterator[l
         for row in batch:
             try:
                 values.append(read(row))
-            except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as e:
+            except (LookupError, TypeError, ValueError, ArithmeticError, msgspec.DecodeError) as e:
                 raise Unreadable(f"Row {skip + len(values) + 1} of {name} cannot be read: {e!r}") from e
         yield values
         skip += len(values)

@@ -4,17 +4,32 @@ Amounts are integers times 1e6. Times are milliseconds, but those of executors a
 Schema: hummingbot 20260922 `hummingbot/model/`, `local_db_version` 20230516.
 """
 
-import json
 import math
 import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
+
 from domain.archives import Controller, Executor, Funding, Order, Position, Status, Table, Trade
 from domain.values import ZERO
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Flat(msgspec.Struct, frozen=True):
+    token: str
+    amount: Decimal
+
+
+class _Fee(msgspec.Struct, frozen=True):
+    percent: Decimal | None = None
+    percent_token: str | None = None
+    flat_fees: list[_Flat] | None = None
+
+
+_fee = msgspec.json.Decoder(_Fee).decode
 
 
 def millions(value: int) -> Decimal:
@@ -47,12 +62,12 @@ def fees(text: str, *, base: str, quote: str, amount: Decimal, price: Decimal) -
 
     A share without a token is one of the notional, in quote (`TradeFeeBase.fee_amount_in_token`).
     """
-    fee = json.loads(text)
+    fee = _fee(text)
     paid: dict[str, Decimal] = {}
-    for flat in fee.get("flat_fees") or ():
-        paid[flat["token"]] = paid.get(flat["token"], ZERO) + Decimal(str(flat["amount"]))
-    if share := Decimal(str(fee.get("percent") or 0)):
-        token = fee.get("percent_token") or quote
+    for flat in fee.flat_fees or ():
+        paid[flat.token] = paid.get(flat.token, ZERO) + flat.amount
+    if share := fee.percent:
+        token = fee.percent_token or quote
         paid[token] = paid.get(token, ZERO) + share * (amount if token == base else amount * price)
     return paid
 

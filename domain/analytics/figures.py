@@ -131,7 +131,8 @@ class Tally:
         self.markets = dict(markets or {})
         self._new = Market(ledger=Ledger(method=method))
         self._realized = sum((market.realized for market in self.markets.values()), ZERO)
-        self._unrealized = sum((market.unrealized for market in self.markets.values()), ZERO)
+        self._unrealized_of = {name: market.unrealized for name, market in self.markets.items()}
+        self._unrealized = sum(self._unrealized_of.values(), ZERO)
         self._fees = sum((market.fees for market in self.markets.values()), ZERO)
         self._volume = sum((market.volume for market in self.markets.values()), ZERO)
 
@@ -141,24 +142,26 @@ class Tally:
         before = self.markets.get(name, self._new)
         deal = Deal(side=fill.side, amount=fill.amount, price=fill.price, at=fill.at, name=fill.trade_id)
         ledger, closed = take(before.ledger, deal)
-        bought = fill.side is Side.BUY
+        bought, moved, fee = fill.side is Side.BUY, fill.notional, fill.fee or ZERO
         realized = sum((close.pnl for close in closed), ZERO)
+        unrealized = ledger.unrealized(fill.price)
         market = Market(
             ledger=ledger,
             price=fill.price,
             bought=before.bought + fill.amount if bought else before.bought,
             sold=before.sold if bought else before.sold + fill.amount,
-            paid=before.paid + fill.notional if bought else before.paid,
-            received=before.received if bought else before.received + fill.notional,
+            paid=before.paid + moved if bought else before.paid,
+            received=before.received if bought else before.received + moved,
             realized=before.realized + realized,
             closed_cost=before.closed_cost + sum((close.cost for close in closed), ZERO),
-            fees=before.fees + (fill.fee or ZERO),
+            fees=before.fees + fee,
         )
         self.markets[name] = market
         self._realized += realized
-        self._unrealized += market.unrealized - before.unrealized
-        self._fees += fill.fee or ZERO
-        self._volume += fill.notional
+        self._unrealized += unrealized - self._unrealized_of.get(name, ZERO)
+        self._unrealized_of[name] = unrealized
+        self._fees += fee
+        self._volume += moved
         return Step(
             fill=fill,
             market=market,

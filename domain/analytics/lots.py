@@ -5,7 +5,7 @@ enlarge it open lots, trades against it close them, and one that goes through ze
 price here; who wants them in adds them (`figures`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -80,26 +80,21 @@ class Close(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """The open lots, oldest first; all of one sign."""
+    """The open lots, oldest first; all of one sign.
+
+    `position` is what is held, in base, and `cost` what was paid for it, in quote; both negative in a short position.
+    They are the sums over the lots, kept so that a trade costs the same however many lots there are.
+    """
 
     method: Method
     lots: tuple[Lot, ...] = ()
-
-    @property
-    def position(self) -> Decimal:
-        """What is held, in base; negative in a short position."""
-        return sum((lot.amount for lot in self.lots), ZERO)
-
-    @property
-    def cost(self) -> Decimal:
-        """What was paid for what is held, in quote; negative in a short position."""
-        return sum((lot.cost if lot.amount > 0 else -lot.cost for lot in self.lots), ZERO)
+    position: Decimal = ZERO
+    cost: Decimal = ZERO
 
     @property
     def entry_price(self) -> Decimal | None:
         """The average price of what is held, None when nothing is."""
-        position = self.position
-        return self.cost / position if position else None
+        return self.cost / self.position if self.position else None
 
     def unrealized(self, mark_price: Decimal) -> Decimal:
         """Return the profit of what is held at a price, in quote, before fees."""
@@ -115,22 +110,28 @@ def take(ledger: Ledger, deal: Deal) -> tuple[Ledger, tuple[Close, ...]]:
 
 def _along(ledger: Ledger, deal: Deal, amount: Decimal) -> Ledger:
     """Open a lot of `amount`; by average cost, make it one with the lot that is there."""
-    signed = amount if deal.side is Side.BUY else -amount
-    lot = Lot(amount=signed, cost=amount * deal.price, opened_at=deal.at, name=deal.name)
-    if ledger.method is not Method.AVERAGE or not ledger.lots:
-        return msgspec.structs.replace(ledger, lots=(*ledger.lots, lot))
-    (held,) = ledger.lots
-    one = msgspec.structs.replace(held, amount=held.amount + signed, cost=held.cost + lot.cost)
-    return msgspec.structs.replace(ledger, lots=(one,))
+    paid = amount * deal.price
+    signed, spent = (amount, paid) if deal.side is Side.BUY else (-amount, -paid)
+    lots = ledger.lots
+    if ledger.method is Method.AVERAGE and lots:
+        held = lots[0]
+        lot = Lot(amount=held.amount + signed, cost=held.cost + paid, opened_at=held.opened_at, name=held.name)
+        lots = (lot,)
+    else:
+        lots = (*lots, Lot(amount=signed, cost=paid, opened_at=deal.at, name=deal.name))
+    return Ledger(method=ledger.method, lots=lots, position=ledger.position + signed, cost=ledger.cost + spent)
 
 
 def _against(ledger: Ledger, deal: Deal) -> tuple[Ledger, tuple[Close, ...]]:
     """Close lots in the order of the method, and open one of what is left of the trade."""
-    left, closes, kept = deal.amount, [], dict(enumerate(ledger.lots))
+    left, closes, lots = deal.amount, [], ledger.lots
+    kept: dict[int, Lot] | None = None  # places of the lots that stay, made only where more than one is there
+    if len(lots) > 1:
+        kept = dict(enumerate(lots))
     for place in _order(ledger):
         if not left:
             break
-        lot = kept[place]
+        lot = lots[place]
         held = abs(lot.amount)
         amount = min(left, held)
         cost = lot.cost if amount == held else lot.cost * amount / held
@@ -147,13 +148,34 @@ def _against(ledger: Ledger, deal: Deal) -> tuple[Ledger, tuple[Close, ...]]:
                 exit_name=deal.name,
             )
         )
-        if amount == held:
+        rest: Lot | None = None
+        if amount != held:
+            remains = lot.amount - amount if lot.amount > 0 else lot.amount + amount
+            rest = Lot(amount=remains, cost=lot.cost - cost, opened_at=lot.opened_at, name=lot.name)
+        if kept is None:
+            lots = () if rest is None else (rest,)
+            break
+        if rest is None:
             del kept[place]
         else:
-            rest = lot.amount - amount if lot.amount > 0 else lot.amount + amount
-            kept[place] = msgspec.structs.replace(lot, amount=rest, cost=lot.cost - cost)
-    after = msgspec.structs.replace(ledger, lots=tuple(kept.values()))
+            kept[place] = rest
+    if kept is not None:
+        lots = tuple(kept.values())
+    after = _less(ledger, lots, closes)
     return (_along(after, deal, left) if left else after), tuple(closes)
+
+
+def _less(ledger: Ledger, lots: tuple[Lot, ...], closes: Sequence[Close]) -> Ledger:
+    """Return a ledger after lots were closed; with one lot or none its sums are exact again."""
+    if not lots:
+        return Ledger(method=ledger.method)
+    sign = 1 if lots[0].amount > 0 else -1
+    if len(lots) == 1:
+        position, cost = lots[0].amount, sign * lots[0].cost
+    else:
+        position = ledger.position - sign * sum((close.amount for close in closes), ZERO)
+        cost = ledger.cost - sign * sum((close.cost for close in closes), ZERO)
+    return Ledger(method=ledger.method, lots=lots, position=position, cost=cost)
 
 
 _FIRST: Mapping[Method, Callable[[Lot], Decimal]] = {

@@ -2,8 +2,10 @@
 
 Items stand in the tables as they go over the wire. The trades of an archive are counted while they come in: each has
 a step beside it that says how things stood after it, and the sums that the next batch goes on from stand in `archives`.
+Trades and steps are many and are asked for in runs, so a batch of them is one row.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -79,17 +81,21 @@ _TABLES = """
         primary key (path, order_id)
     );
 
-    create table archive_steps (
-        path    text    not null,
-        number  integer not null,
-        wire    text    not null,
-        primary key (path, number)
+    create table archive_chunks (
+        path  text    not null,
+        kind  text    not null,
+        first integer not null,
+        count integer not null,
+        wires text    not null,
+        primary key (path, kind, first)
     );
 """
 _INDEXES = """
     create index archive_items_by_status on archive_items (path, kind, status, number) where status is not null;
     create index archive_fills_by_time on archive_fills (filled_at);
 """
+
+_TRADES_AT_ONCE = 50
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -140,10 +146,12 @@ class _Controller(msgspec.Struct, frozen=True, kw_only=True):
     controller: str
 
 
-class _Step(msgspec.Struct, frozen=True, kw_only=True):
+class _Chunk(msgspec.Struct, frozen=True, kw_only=True):
     path: str
-    number: int
-    wire: str
+    kind: str
+    first: int
+    count: int
+    wires: str  # JSON, with commas between
 
 
 async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
@@ -216,7 +224,7 @@ async def _rows(changes: Changes, paths: set[str]) -> dict[str, Row]:
 
 async def _forget(changes: Changes, path: str) -> None:
     await changes.write("archive_items", "delete from archive_items where path = %s", [path])
-    await changes.write("archive_steps", "delete from archive_steps where path = %s", [path])
+    await changes.write("archive_chunks", "delete from archive_chunks where path = %s", [path])
     await changes.write("archive_fills", "delete from archive_fills where path = %s", [path])
     await changes.write("archive_controllers", "delete from archive_controllers where path = %s", [path])
 
@@ -294,10 +302,11 @@ async def _trades(changes: Changes, row: Row, first: int, trades: Sequence[Trade
     paid = msgspec.json.decode(row.cum_fees, type=dict[str, Decimal])
     wires, steps, fills = [], [], []
     for number, trade in enumerate(trades):
+        if not number % _TRADES_AT_ONCE:
+            await asyncio.sleep(0)  # others in this process have a turn
         paid[trade.trading_pair] = paid.get(trade.trading_pair, ZERO) + (trade.fee or ZERO)
-        wires.append((items.trade(trade, paid[trade.trading_pair]), None))
-        step = tally.take(fill_of(trade))
-        steps.append(_Step(path=row.path, number=first + number, wire=_json(items.step(step))))
+        wires.append(items.trade(trade, paid[trade.trading_pair]))
+        steps.append(items.step(tally.take(fill_of(trade))))
         fills.append(
             _Fill(
                 path=row.path,
@@ -317,8 +326,14 @@ async def _trades(changes: Changes, row: Row, first: int, trades: Sequence[Trade
         )
     row.markets = _json(tally.markets)
     row.cum_fees = _json(paid)
-    await _put(changes, row.path, "trades", first, wires)
-    await changes.add("archive_steps", steps)
+    await changes.send()
+    await changes.put(
+        "archive_chunks",
+        [
+            _Chunk(path=row.path, kind=kind, first=first, count=len(made), wires=_numbers(made)[1:-1])
+            for kind, made in (("trades", wires), ("steps", steps))
+        ],
+    )
     await changes.add("archive_fills", fills)
 
 
@@ -338,3 +353,7 @@ def fill_of(trade: Trade) -> Fill:
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode().replace("\\u0000", "\\ufffd")
+
+
+def _numbers(value: object) -> str:
+    return items.ENCODER.encode(value).decode().replace("\\u0000", "\\ufffd")

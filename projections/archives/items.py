@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import msgspec
 
 from domain.analytics.figures import SEPARATOR, Step
 from domain.archives import Controller, Executor, Order, Position, Trade
+from domain.values import ZERO
 
 Wire = dict[str, object]
 
+ENCODER = msgspec.json.Encoder(decimal_format="number")
+"""Writes exact numbers as JSON has them: making floats of many first would cost more than all the rest."""
+
+SHORT = Context(prec=17)
+"""As many digits as a reader's floats tell apart."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -49,29 +55,52 @@ def orders_of(custom_info: str) -> Sequence[str]:
     return [order for order in (*(named.order_ids or ()), named.order_id) if order]
 
 
-def trade(told: Trade, cum_fees: Decimal) -> Wire:
+class TradeItem(msgspec.Struct, frozen=True):
+    """A trade, as it goes over the wire."""
+
+    config_file_path: str
+    strategy: str
+    connector_name: str
+    trading_pair: str
+    base_asset: str
+    quote_asset: str
+    timestamp: int
+    order_id: str
+    trade_type: str
+    order_type: str
+    price: Decimal
+    amount: Decimal
+    leverage: int
+    trade_fee: Decimal | None
+    trade_fee_in_quote: Decimal | None
+    exchange_trade_id: str
+    position: str | None
+    cum_fees_in_quote: Decimal
+
+
+def trade(told: Trade, cum_fees: Decimal) -> TradeItem:
     """Return a trade; `cum_fees` are the fees on its pair up to it, itself included."""
     base, _, quote = told.trading_pair.partition("-")
-    return {
-        "config_file_path": told.config,
-        "strategy": told.strategy,
-        "connector_name": told.connector,
-        "trading_pair": told.trading_pair,
-        "base_asset": base,
-        "quote_asset": quote,
-        "timestamp": milliseconds(told.at),
-        "order_id": told.order_id,
-        "trade_type": told.side,
-        "order_type": told.order_type,
-        "price": float(told.price),
-        "amount": float(told.amount),
-        "leverage": told.leverage,
-        "trade_fee": number(told.fee),
-        "trade_fee_in_quote": number(told.fee),
-        "exchange_trade_id": told.trade_id,
-        "position": told.position,
-        "cum_fees_in_quote": float(cum_fees),
-    }
+    return TradeItem(
+        told.config,
+        told.strategy,
+        told.connector,
+        told.trading_pair,
+        base,
+        quote,
+        milliseconds(told.at),
+        told.order_id,
+        told.side,
+        told.order_type,
+        told.price,
+        told.amount,
+        told.leverage,
+        told.fee,
+        told.fee,
+        told.trade_id,
+        told.position,
+        cum_fees,
+    )
 
 
 def order(told: Order) -> Wire:
@@ -147,29 +176,56 @@ def position(told: Position) -> Wire:
     }
 
 
-def step(told: Step) -> Wire:
+class StepItem(msgspec.Struct, frozen=True):
+    """How things stood after a trade, as it goes over the wire."""
+
+    timestamp: int
+    price: Decimal
+    amount: Decimal
+    trade_type: str
+    trading_pair: str
+    connector_name: str
+    buy_avg_price: Decimal
+    buy_volume: Decimal
+    sell_avg_price: Decimal
+    sell_volume: Decimal
+    net_position: Decimal
+    realized_trade_pnl_pct: Decimal
+    realized_trade_pnl_quote: Decimal
+    unrealized_trade_pnl_pct: Decimal
+    unrealized_trade_pnl_quote: Decimal
+    fees_quote: Decimal | None
+    net_pnl_quote: Decimal
+    volume_quote: Decimal
+    cum_volume_quote: Decimal
+
+
+def step(told: Step) -> StepItem:
     """Return how things stood on its market after a trade, fees of all trades up to it taken off `net_pnl_quote`."""
     fill, after = told.fill, told.market
-    held = abs(after.ledger.cost)
+    cost, position = after.ledger.cost, after.ledger.position
+    unrealized = position * after.price - cost
     connector, pair = fill.market
-    return {
-        "timestamp": milliseconds(fill.at),
-        "price": float(fill.price),
-        "amount": float(fill.amount),
-        "trade_type": fill.side.value,
-        "trading_pair": pair,
-        "connector_name": connector,
-        "buy_avg_price": float(after.paid / after.bought) if after.bought else 0.0,
-        "buy_volume": float(after.bought),
-        "sell_avg_price": float(after.received / after.sold) if after.sold else 0.0,
-        "sell_volume": float(after.sold),
-        "net_position": float(after.ledger.position),
-        "realized_trade_pnl_pct": float(after.realized / after.closed_cost) if after.closed_cost else 0.0,
-        "realized_trade_pnl_quote": float(after.realized),
-        "unrealized_trade_pnl_pct": float(after.unrealized / held) if held else 0.0,
-        "unrealized_trade_pnl_quote": float(after.unrealized),
-        "fees_quote": float(fill.fee) if fill.fee is not None else None,
-        "net_pnl_quote": float(after.net),
-        "volume_quote": float(fill.notional),
-        "cum_volume_quote": float(after.volume),
-    }
+    short = SHORT.plus
+    divide = SHORT.divide
+    return StepItem(
+        milliseconds(fill.at),
+        fill.price,
+        fill.amount,
+        fill.side.value,
+        pair,
+        connector,
+        divide(after.paid, after.bought) if after.bought else ZERO,
+        after.bought,
+        divide(after.received, after.sold) if after.sold else ZERO,
+        after.sold,
+        position,
+        divide(after.realized, after.closed_cost) if after.closed_cost else ZERO,
+        short(after.realized),
+        divide(unrealized, abs(cost)) if cost else ZERO,
+        short(unrealized),
+        fill.fee,
+        short(after.realized + unrealized - after.fees),
+        short(fill.notional),
+        short(after.volume),
+    )

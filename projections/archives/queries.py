@@ -79,18 +79,38 @@ async def listed(
     return wires, 0 if row is None else row[0]
 
 
-async def steps(connection: Connection, path: str) -> list[str]:
-    """Return how things stood after each trade, as JSON texts in the order of the trades."""
-    found = await connection.execute("select wire from archive_steps where path = %s order by number", [path])
-    return [wire for (wire,) in await found.fetchall()]
-
-
-async def markets_of(connection: Connection, path: str) -> tuple[list[str], list[str]]:
-    """Return trading pairs and connectors of an archive's orders and trades, each once, in order of appearance."""
+async def trades(connection: Connection, path: str, *, limit: int, offset: int) -> tuple[list[str], int]:
+    """Return trades as `listed` does."""
     found = await connection.execute(
-        "select wire::json ->> 'trading_pair' as pair, wire::json ->> 'connector_name' as connector, min(number)"
-        " from archive_items where path = %s and kind in ('trades', 'orders') group by 1, 2 order by 3, 1, 2",
-        [path],
+        "select first, wires from archive_chunks"
+        " where path = %s and kind = 'trades' and first < %s and first + count > %s order by first",
+        [path, offset + limit, offset],
     )
-    rows = await found.fetchall()
-    return list(dict.fromkeys(pair for pair, _, _ in rows)), list(dict.fromkeys(name for _, name, _ in rows))
+    wires: list[str] = []
+    for first, chunk in await found.fetchall():
+        items_of = msgspec.json.decode(f"[{chunk}]", type=list[msgspec.Raw])
+        wires += [bytes(wire).decode() for wire in items_of[max(offset - first, 0) : offset + limit - first]]
+    counted = await connection.execute(
+        "select coalesce(sum(count), 0)::bigint from archive_chunks where path = %s and kind = 'trades'", [path]
+    )
+    row = await counted.fetchone()
+    return wires, 0 if row is None else row[0]
+
+
+async def steps(connection: Connection, path: str) -> list[str]:
+    """Return how things stood after each trade, in the order of the trades: JSON texts of some each, commas between."""
+    found = await connection.execute(
+        "select wires from archive_chunks where path = %s and kind = 'steps' order by first", [path]
+    )
+    return [wires for (wires,) in await found.fetchall()]
+
+
+async def markets_of(connection: Connection, archive: Archive) -> tuple[list[str], list[str]]:
+    """Return trading pairs and connectors of an archive's trades and orders, each once, in order of appearance."""
+    found = await connection.execute(
+        "select wire::json ->> 'connector_name' as connector, wire::json ->> 'trading_pair' as pair, min(number)"
+        " from archive_items where path = %s and kind = 'orders' group by 1, 2 order by 3, 1, 2",
+        [archive.path],
+    )
+    markets = [*archive.markets, *((connector, pair) for connector, pair, _ in await found.fetchall())]
+    return list(dict.fromkeys(pair for _, pair in markets)), list(dict.fromkeys(name for name, _ in markets))
