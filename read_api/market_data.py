@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from adapters.http.answers import Answer
-from adapters.http.as_of import PRESENT
+from adapters.http.as_of import never_recorded
 from adapters.http.bodies import Body, Name, Pair, Text, encode
 from adapters.http.requests import Request
 from domain.errors import DomainError, Invalid, Unavailable
@@ -305,7 +305,7 @@ class MarketData(Controller):
         status_code=200,
         summary="Say what pairs are worth by the tickers that are known",
         responses=described(RatesAnswer, "Rates"),
-        opt={PRESENT: "tickers of connectors"},
+        opt=never_recorded("tickers of connectors"),
     )
     async def market_rates(
         self,

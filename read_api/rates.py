@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from adapters.http.answers import Answer
-from adapters.http.as_of import PRESENT
+from adapters.http.as_of import never_recorded
 from adapters.http.bodies import Body, Pair, encode
 from adapters.http.requests import Request
 from domain.rates import SOURCES, RateSettings, SourcePrices
@@ -27,7 +27,7 @@ PATIENT_SECONDS = 10.0
 """As `SOON_SECONDS`, where the caller would rather wait."""
 
 
-_PRICES = {PRESENT: "prices of a source"}
+_PRICES = never_recorded("prices of a source")
 
 
 class RatesRequest(Body, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """`X-As-Of`: a question about the past. Which routes can be asked one, and what its header says.
 
 A route that answers from the views (it asks for `reads`) can be asked about the past, unless its answer has something
-in it that was never recorded: such a route says so, with `opt={PRESENT: "what"}`. All others refuse the header.
+in it that was never recorded: such a route says so, with `opt=never_recorded("what")`. All others refuse the header.
 """
 
 import re
@@ -18,7 +18,7 @@ from domain.errors import Invalid
 
 NAME = "X-As-Of"
 PRESENT = "answers_about_now_alone"
-"""The key of a route's `opt` under which it says what it shows that was never recorded."""
+"""The key of a route's `opt` under which it says what it shows, where that is of no moment of the past."""
 
 _HEADER = b"x-as-of"
 _READS = "reads"
@@ -59,12 +59,18 @@ def reaches_back(handler: BaseRouteHandler) -> bool:
     return _READS in handler.parsed_fn_signature.parameters and PRESENT not in handler.opt
 
 
-def past(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+def never_recorded(what: str) -> dict[str, str]:
+    """Return the `opt` of a route that shows something which the log does not hold."""
+    return {PRESENT: f"{what}, which the log does not hold"}
+
+
+# Async although it waits for nothing: the framework calls other guards in a thread of their own.
+async def past(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Refuse the header where a route cannot answer about the past: a guard of every route. Raises `Invalid`."""
     if header(connection.scope, _HEADER) is None or reaches_back(handler):  # type: ignore[arg-type]
         return
     route = f"{connection.scope.get('method', '')} {connection.scope['path']}"[:200]
     if handler.fn.__module__.startswith("write_api."):
         raise Invalid(f"{NAME} is for questions: {route} changes what is, and what was cannot be changed")
-    what = handler.opt.get(PRESENT, "what is there now")
-    raise Invalid(f"{route} takes no {NAME}: it shows {what}, which the log does not hold")
+    what = handler.opt.get(PRESENT, "what is there now, which the log does not hold")
+    raise Invalid(f"{route} takes no {NAME}: it shows {what}")

@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter
 
 from adapters.http.answers import Answer
-from adapters.http.as_of import PRESENT, when_of
+from adapters.http.as_of import PRESENT, never_recorded, when_of
 from adapters.http.bodies import Cursor, Text, encode
 from adapters.http.requests import Request
 from domain.errors import Invalid
@@ -133,7 +133,7 @@ class Differences(Controller):
         status_code=200,
         summary="Say which moments of the past are kept",
         responses=described(MomentsAnswer, "Views, and how far each is built"),
-        opt={PRESENT: "what this server keeps now"},
+        opt=never_recorded("what this server keeps now"),
     )
     async def moments(self, reads: NamedDependency[Reads]) -> Answer:
         """Answer which views of which moments are kept or being built, and how far they are."""
@@ -144,7 +144,7 @@ class Differences(Controller):
         status_code=200,
         summary="Say what changed between two moments",
         responses=described(ChangesPage, "Changes, by kind and stream"),
-        opt={PRESENT: "what changed between two moments of its own"},
+        opt={PRESENT: "what changed between the moments that are its from and to"},
     )
     async def diff(
         self,

@@ -20,7 +20,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import FromQuery, QueryParameter
 
-from adapters.http.as_of import PRESENT
+from adapters.http.as_of import never_recorded
 from adapters.http.bodies import MalformedRequest, encode
 from adapters.http.problems import Problem, shown
 from adapters.http.protocol import Receive, Scope, Send, header
@@ -232,7 +232,7 @@ class AuditFeed(Controller):
         "/feed",
         status_code=200,
         summary="Follow the log",
-        opt={PRESENT: "the log as it grows"},
+        opt=never_recorded("the log as it grows"),
         responses={
             200: ResponseSpec(
                 data_container=str,

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from adapters.http.answers import Answer
-from adapters.http.as_of import PRESENT
+from adapters.http.as_of import never_recorded
 from adapters.http.bodies import Text, encode
 from adapters.http.requests import Request
 from domain.errors import Unavailable
@@ -139,7 +139,7 @@ class BotReads(Controller):
         status_code=200,
         summary="Show the broker",
         responses=described(BrokerAnswer, "It"),
-        opt={PRESENT: "a connection to the broker"},
+        opt=never_recorded("a connection to the broker"),
     )
     async def mqtt(
         self,
@@ -169,7 +169,7 @@ class BotReads(Controller):
         status_code=200,
         summary="Ask a bot",
         responses=described(HistoryAnswer, "Its word"),
-        opt={PRESENT: "what a bot answers"},
+        opt=never_recorded("what a bot answers"),
     )
     async def bot_history(
         self,

@@ -156,4 +156,5 @@ async def test_what_cannot_be_compared_is_refused(server, query, status, says):
 async def test_two_moments_are_asked_for_and_no_third(server):
     await server.told(account())
     answer = await server.client.get("/audit/diff?from=1", headers={"X-As-Of": "1"})
-    assert answer.status_code == 400
+    detail = "GET /audit/diff takes no X-As-Of: it shows what changed between the moments that are its from and to"
+    assert (answer.status_code, answer.json()["detail"]) == (400, detail)
