@@ -61,7 +61,7 @@ class Life:
         self._fleet = ports.fleet
         self._pause = pause
         self._may_have_told = resumed
-        self._began_at = ports.clock()
+        self._starting_since: datetime | None = None
         self._failed_at: dict[Step, datetime] = {}
 
     async def carry_on(self) -> None:
@@ -72,6 +72,8 @@ class Life:
             if step is None:
                 return
             began_at = self._ports.clock()
+            # A life may have done other things for hours before somebody wants it started.
+            self._starting_since = (self._starting_since or began_at) if _starts(step, bot) else None
             cause = _cause(history)
             try:
                 decisions: Sequence[Decision] = await self._do(step, bot)
@@ -101,10 +103,11 @@ class Life:
     async def _fail(self, step: Step, bot: Bot, reason: DomainError, cause: Origin) -> None:
         """Record why a step failed where a user has to know. Raises it again where the step is to be done again."""
         logger.warning("bot_step_failed", instance=self.instance, step=str(step), why=reason.message)
-        starts = step in {Step.PREPARE, Step.START} or bot.starting
-        tried_for = self._ports.clock() - self._began_at
-        again = not starts or (isinstance(reason, Unavailable) and tried_for < timedelta(seconds=STARTING_SECONDS))
-        at = self._ports.clock()
+        at, since = self._ports.clock(), self._starting_since
+        waits = (
+            isinstance(reason, Unavailable) and since is not None and at - since < timedelta(seconds=STARTING_SECONDS)
+        )
+        again = waits or not _starts(step, bot)
         if not again or (bot.archiving and step in {Step.STOP, Step.ARCHIVE, Step.CLEAR} and self._is_news(step, at)):
             await self._record(
                 lambda now: deciding.failed(now, instance=self.instance, reason=reason.message, at=at), cause
@@ -261,6 +264,10 @@ class Life:
 
     def _limit(self, since: datetime) -> datetime:
         return since + timedelta(seconds=self._fleet.wind_down_seconds)
+
+
+def _starts(step: Step, bot: Bot) -> bool:
+    return step in {Step.PREPARE, Step.START} or bot.starting
 
 
 def answer_of(answer: Mapping[str, object] | None) -> tuple[int | None, str]:

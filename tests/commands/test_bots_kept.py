@@ -170,3 +170,27 @@ async def test_an_archive_ends_when_somebody_has_removed_the_files(kept):
         assert len(failures) == 1
         assert failures[0].startswith(f"Bot '{NAME}' has no files, neither as an instance nor in the archive")
         assert (NAME in w.fleet.runtime.there) is kept
+
+
+async def test_a_start_is_tried_for_a_while_however_long_something_else_was_tried_before():
+    async with desk() as w:
+        instance = (await w.do(controllers())).result.instance
+        await settled(w, "Started")
+        await w.do(StopBot(instance=instance))  # it was never heard, so that it cannot be told
+        began = w.time.now
+
+        async def minutes() -> bool:
+            return (w.time.now - began).total_seconds() > 300
+
+        await until(minutes)
+        w.fleet.runtime.crash(instance)
+        await w.keeper.look()
+        w.fleet.runtime.reachable = False
+        await w.do(StartBot(instance=instance))
+        began = w.time.now
+
+        async def failed() -> bool:
+            return (await kinds(w))[-1] == "Failed"
+
+        await until(failed)
+        assert 60 <= (w.time.now - began).total_seconds() < 90
