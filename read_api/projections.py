@@ -5,6 +5,7 @@ from litestar import Controller, get
 from litestar.di import NamedDependency
 
 from adapters.http.answers import Answer
+from adapters.http.as_of import never_recorded
 from adapters.http.bodies import encode
 from projections.standing import ViewStanding, standings
 from projections.views import VIEWS
@@ -29,6 +30,7 @@ class ProjectionReads(Controller):
         "/",
         status_code=200,
         summary="Say how far each view is",
+        opt=never_recorded("how far the views have come"),
         responses=described(Projections, "Views with their lag, their failure and the progress of their rebuild"),
     )
     async def projections(self, reads: NamedDependency[Reads]) -> Answer:

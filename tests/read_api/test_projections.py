@@ -92,7 +92,7 @@ async def test_a_rebuild_says_how_far_it_is_while_it_runs_and_after_it_was_cut_o
     running = seen[-1]["rebuild"]
     assert isinstance(running, dict)
     assert (running["running"], running["of"]) == (True, end)
-    assert running["position"] in range(5, end, 5)
+    assert running["position"] in range(1, end)
     assert seen[-1]["state"] == "live"
     cut_off = (await of(server, "orders"))["rebuild"]
     assert isinstance(cut_off, dict)
@@ -106,6 +106,12 @@ async def test_it_is_said_while_the_server_starts_and_to_users_alone(server: Ser
         assert (await client.get("/audit/events")).status_code == 503
     async with client_of(server.app, user="") as client:
         assert (await client.get("/system/projections")).status_code == 401
+
+
+async def test_it_is_of_now_alone(server: Server):
+    answer = await server.client.get("/system/projections", headers={"X-As-Of": "1"})
+    assert answer.status_code == 400
+    assert "how far the views have come" in answer.json()["detail"]
 
 
 async def test_ready_says_what_is_built_and_where_a_view_stopped(log: Log):
