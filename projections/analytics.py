@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from domain.analytics.figures import Fill
+from domain.errors import Invalid
 from domain.values import Side, split_pair
 from projections.view import Connection
 
@@ -32,7 +33,10 @@ _FILLS = """
       and (%(connectors)s::text[] is null or f.connector = any(%(connectors)s))
       and (%(pairs)s::text[] is null or f.trading_pair = any(%(pairs)s))
     order by filled_at, kind, owner, number
+    limit %(most)s
 """
+MOST_TRADES = 200_000
+"""Trades of one question: they are in memory while it is answered, with what became of the position after each."""
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +66,10 @@ class Traded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def traded(connection: Connection, chosen: Chosen) -> list[Traded]:
-    """Return trades, oldest first; positions of different owners, connectors and pairs keep apart."""
+    """Return trades, oldest first; positions of different owners, connectors and pairs keep apart.
+
+    Raises `Invalid` when there are more than `MOST_TRADES`.
+    """
     of_bots = chosen.bots is not None or chosen.controllers is not None
     found = await connection.execute(
         _FILLS,
@@ -75,9 +82,13 @@ async def traded(connection: Connection, chosen: Chosen) -> list[Traded]:
             "connectors": None if chosen.connectors is None else list(chosen.connectors),
             "pairs": None if chosen.trading_pairs is None else list(chosen.trading_pairs),
             "until": chosen.until,
+            "most": MOST_TRADES + 1,
         },
     )
-    return [_traded(row) for row in await found.fetchall()]
+    rows = await found.fetchall()
+    if len(rows) > MOST_TRADES:
+        raise Invalid(f"The question is about more than {MOST_TRADES:,} trades: ask for fewer accounts, bots or pairs")
+    return [_traded(row) for row in rows]
 
 
 def _traded(row: tuple[Any, ...]) -> Traded:

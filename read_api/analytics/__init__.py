@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
 from litestar import Controller, get
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromQuery
 
 from adapters.http.answers import Answer
@@ -73,13 +74,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 def asked(
     *,
-    account_names: list[str] | None,
-    bot_names: list[str] | None,
-    controller_ids: list[str] | None,
-    connector_names: list[str] | None,
-    trading_pairs: list[str] | None,
-    start: str | None,
-    end: str | None,
+    account_names: FromQuery[Names | None] = None,
+    bot_names: FromQuery[Names | None] = None,
+    controller_ids: FromQuery[Names | None] = None,
+    connector_names: FromQuery[Names | None] = None,
+    trading_pairs: FromQuery[Names | None] = None,
+    start: FromQuery[Text | None] = None,
+    end: FromQuery[Text | None] = None,
 ) -> Asked:
     """Return what a query asks for. Raises `Invalid` for times that are none, or stand the wrong way round."""
     since, until = moment("start", start), moment("end", end)
@@ -107,6 +108,7 @@ class Analytics(Controller):
 
     path = "/analytics"
     tags = ("Analytics",)
+    dependencies = MappingProxyType({"wanted": Provide(asked, sync_to_thread=False)})
 
     @get(
         "/performance",
@@ -120,27 +122,12 @@ class Analytics(Controller):
         request: Request,
         reads: NamedDependency[Reads],
         tables: NamedDependency[Tables],
+        wanted: NamedDependency[Asked],
         group_by: FromQuery[Groups | None] = None,
         method: FromQuery[MethodName] = "average",
-        start: FromQuery[Text | None] = None,
-        end: FromQuery[Text | None] = None,
-        account_names: FromQuery[Names | None] = None,
-        bot_names: FromQuery[Names | None] = None,
-        controller_ids: FromQuery[Names | None] = None,
-        connector_names: FromQuery[Names | None] = None,
-        trading_pairs: FromQuery[Names | None] = None,
     ) -> Answer:
         """Answer profit, fees, wins and risk, of all trades or by account, bot, controller, connector, pair and day."""
         groups = groups_of(group_by)
-        wanted = asked(
-            account_names=account_names,
-            bot_names=bot_names,
-            controller_ids=controller_ids,
-            connector_names=connector_names,
-            trading_pairs=trading_pairs,
-            start=start,
-            end=end,
-        )
         found, headers = await traded(request, reads, wanted)
         made = partial(rows.performance, found, groups=groups, method=Method(method), since=wanted.since)
         return formats.answer(formats.wanted(request), await _apart(made), tables, headers, method=method)
@@ -157,26 +144,11 @@ class Analytics(Controller):
         request: Request,
         reads: NamedDependency[Reads],
         tables: NamedDependency[Tables],
+        wanted: NamedDependency[Asked],
         interval: FromQuery[Interval] = "1h",
         method: FromQuery[MethodName] = "average",
-        start: FromQuery[Text | None] = None,
-        end: FromQuery[Text | None] = None,
-        account_names: FromQuery[Names | None] = None,
-        bot_names: FromQuery[Names | None] = None,
-        controller_ids: FromQuery[Names | None] = None,
-        connector_names: FromQuery[Names | None] = None,
-        trading_pairs: FromQuery[Names | None] = None,
     ) -> Answer:
         """Answer profit, fees and exposure at the end of each interval in which something was traded."""
-        wanted = asked(
-            account_names=account_names,
-            bot_names=bot_names,
-            controller_ids=controller_ids,
-            connector_names=connector_names,
-            trading_pairs=trading_pairs,
-            start=start,
-            end=end,
-        )
         every = int(interval[:-1]) * _UNITS[interval[-1]]
         found, headers = await traded(request, reads, wanted)
         made = partial(rows.equity, found, every=every, method=Method(method), since=wanted.since)
@@ -194,27 +166,12 @@ class Analytics(Controller):
         request: Request,
         reads: NamedDependency[Reads],
         tables: NamedDependency[Tables],
+        wanted: NamedDependency[Asked],
         method: FromQuery[MethodName] = "average",
         limit: FromQuery[Size] = 1000,
         offset: FromQuery[Start] = 0,
-        start: FromQuery[Text | None] = None,
-        end: FromQuery[Text | None] = None,
-        account_names: FromQuery[Names | None] = None,
-        bot_names: FromQuery[Names | None] = None,
-        controller_ids: FromQuery[Names | None] = None,
-        connector_names: FromQuery[Names | None] = None,
-        trading_pairs: FromQuery[Names | None] = None,
     ) -> Answer:
         """Answer trades with the position after each and the profit that it realized."""
-        wanted = asked(
-            account_names=account_names,
-            bot_names=bot_names,
-            controller_ids=controller_ids,
-            connector_names=connector_names,
-            trading_pairs=trading_pairs,
-            start=start,
-            end=end,
-        )
         found, headers = await traded(request, reads, wanted)
         made = await _apart(partial(rows.trades, found, method=Method(method), since=wanted.since))
         part = made[offset : offset + limit]
