@@ -1,5 +1,8 @@
 """The README is a promise: what it says to type is typed here, line by line."""
 
+import csv
+import gzip
+import io
 import json
 import os
 import re
@@ -12,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.archives import SAMPLES, path_of
 from tests.contract.serving import Nectar, until
 from tests.contract.venues import COMMAND, running
 from tests.engine.images import bot_image
@@ -27,14 +31,16 @@ def blocks(section: str, *languages: str) -> list[tuple[str, str]]:
     return [(language, block) for language, block in found if language in languages]
 
 
-def typed(language: str, block: str, server: Nectar, environment: dict[str, str] | None = None) -> str:
-    """Return what a block prints when it is typed; it must not fail."""
+def typed(
+    language: str, block: str, server: Nectar, environment: dict[str, str] | None = None, folder: Path | None = None
+) -> str:
+    """Return what a block prints when it is typed, in a folder; it must not fail."""
     text = block.replace("http://127.0.0.1:8000", server.url).replace(
         ".venv/bin/nectar", f"{sys.executable} -m adapters"
     )
     command = ["bash", "-euo", "pipefail", "-c", text] if language == "bash" else [sys.executable, "-c", text]
     environment = {**os.environ, **(environment or {})}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -83,6 +89,35 @@ def test_real_exchanges_are_traded_on_as_it_says(servers: Callable[..., Nectar],
 
             ended = {"binance": "CANCELLED", "binance_perpetual": "FILLED", "binance_paper_trade": "FILLED"}
             until(lambda: status() == ended)
+
+
+def test_the_log_is_audited_and_replayed_as_it_says(servers: Callable[..., Nectar], tmp_path: Path) -> None:
+    server = servers()
+    assert server.data == tmp_path / "data"
+    with gzip.open(SAMPLES / "synth_2ctrl_40exec.sqlite.gz") as sample:
+        (tmp_path / "archive.sqlite").write_bytes(sample.read())
+    environment = {**server.environment, "ARCHIVE": "archive.sqlite"}
+    steps = iter(blocks("Audit and replay", "bash"))
+
+    def next_one() -> str:
+        return typed(*next(steps), server, environment, tmp_path)
+
+    assert json.loads(next_one())["state"] == "filled"
+    next_one()
+    with server.client() as client:
+        until(lambda: client.get(f"/archived-bots/{path_of('grid')}/performance").status_code == 200)
+    assert json.loads(next_one())["summary"]["total_trades"] == 226
+    rows = json.loads(next_one())["data"]
+    assert {(row["account"], row["bot"]) for row in rows} == {("master_account", None), (None, "grid")}
+    (lot,) = csv.DictReader(io.StringIO(next_one()))
+    assert (lot["account"], lot["asset"], lot["amount"]) == ("master_account", "BTC", "0.01")
+    past = json.loads(next_one())
+    assert not past.get("master_account", {}).get("paper")
+    exported, verified, _ = next_one(), next_one(), next_one()
+    assert "signed with key" in exported
+    assert "The events are as they were sealed" in verified
+    assert (tmp_path / "events.jsonl").exists()
+    assert next(steps, None) is None
 
 
 @pytest.fixture
