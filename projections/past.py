@@ -28,26 +28,31 @@ from projections.pool import Pool
 from projections.replay import replay_into
 from projections.view import Connection, Source, View, connect
 
-MOST = 3
-"""So many moments are kept at a time."""
-IDLE_SECONDS = 900.0
-"""A moment that nobody has asked for so long is dropped."""
-PATIENCE_SECONDS = 30.0
-"""A question waits so long for its views; they are built on without it."""
-
 _PREFIX = "past"
 _PAGE = 2_500  # read and decoded in one go: whoever else is served by this process waits for no longer
-_AT_A_TIME = 2
-_KNOWN = 1_000
-_CONNECTIONS = 4
-_LOOK_SECONDS = 1.0
-_SOON_SECONDS = 1
+_AT_A_TIME, _CONNECTIONS, _KNOWN = 2, 4, 1_000
+_LOOK_SECONDS, _SOON_SECONDS = 1.0, 1
 _OWNERS = r"select distinct split_part(nspname, '_', 2) from pg_namespace where nspname like 'past\_%'"
 _SCHEMAS = "select nspname from pg_namespace where starts_with(nspname, %s) order by nspname"
 _TRY_LOCK = "select pg_try_advisory_lock(hashtextextended('nectar.past.' || %s, 0))"
 _UNLOCK = "select pg_advisory_unlock(hashtextextended('nectar.past.' || %s, 0))"
 
 logger = structlog.get_logger()
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the past is kept, and for how long.
+
+    `most` moments at a time; one that nobody has asked for so long is dropped. A question waits `patience_seconds` for
+    its views; they are built on without it.
+    """
+
+    most: int = 3
+    idle_seconds: float = 900.0
+    patience_seconds: float = 30.0
+
+
+BOUNDS = Bounds()
 
 
 class _Building(msgspec.Struct):
@@ -117,9 +122,7 @@ class Past:
         pool: Pool,
         *,
         owner: str,
-        most: int = MOST,
-        idle_seconds: float = IDLE_SECONDS,
-        patience_seconds: float = PATIENCE_SECONDS,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         """Use `open` instead."""
         self._database_url = database_url
@@ -127,9 +130,7 @@ class Past:
         self._views = {view.name: view for view in views}
         self._pool = pool
         self._owner = owner
-        self._most = most
-        self._idle_seconds = idle_seconds
-        self._patience_seconds = patience_seconds
+        self._bounds = bounds
         self._moments: OrderedDict[int, _Kept] = OrderedDict()
         self._paths: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
         self._known: OrderedDict[int | datetime, Moment] = OrderedDict()
@@ -147,22 +148,11 @@ class Past:
         views: Iterable[View],
         *,
         owner: str,
-        most: int = MOST,
-        idle_seconds: float = IDLE_SECONDS,
-        patience_seconds: float = PATIENCE_SECONDS,
+        bounds: Bounds = BOUNDS,
     ) -> AsyncIterator[Self]:
         """Open what lends connections. `owner` is a name of this process alone, of letters and digits."""
         async with Pool.open(database_url, schema="pg_catalog", size=_CONNECTIONS) as pool:
-            yield cls(
-                database_url,
-                source,
-                views,
-                pool,
-                owner=owner,
-                most=most,
-                idle_seconds=idle_seconds,
-                patience_seconds=patience_seconds,
-            )
+            yield cls(database_url, source, views, pool, owner=owner, bounds=bounds)
 
     async def run(self) -> None:
         """Build what is asked for and drop what is not, until cancelled. Survives a restart of Postgres."""
@@ -202,7 +192,7 @@ class Past:
         kept.users += 1
         building: list[_Building] = []
         try:
-            async with asyncio.timeout(self._patience_seconds):
+            async with asyncio.timeout(self._bounds.patience_seconds):
                 await self._running.wait()
                 building = [self._begun(kept, name) for name in views]
                 for view in building:
@@ -274,12 +264,12 @@ class Past:
             )
 
     def _make_room(self) -> None:
-        if len(self._moments) < self._most:
+        if len(self._moments) < self._bounds.most:
             return
         idle = next((kept for kept in self._moments.values() if kept.idle), None)
         if idle is None:
             raise Unavailable(
-                f"{self._most} moments of the past are being shown or built, the most at a time",
+                f"{self._bounds.most} moments of the past are being shown or built, the most at a time",
                 retry_after_seconds=_SOON_SECONDS,
             )
         self._forget(idle)
@@ -311,7 +301,9 @@ class Past:
             async with self._slots:
                 began = clock()
                 part = _Part(self._source, view, position)
-                await replay_into(self._database_url, part, [view.unlogged], building.schema, upto=position, told=told)
+                unlogged = view.unlogged
+                await replay_into(self._database_url, part, [unlogged], building.schema, upto=position, told=told)
+                await self._clean(building.schema, unlogged)
                 building.reached = position
                 ms = round((clock() - began) * 1000, 2)
                 logger.info("past_built", view=view.name, position=position, ms=ms)
@@ -321,6 +313,12 @@ class Past:
             await self._drop([building.schema])
         finally:
             building.done.set()
+
+    async def _clean(self, schema: str, view: View) -> None:
+        # Rows that were written over thousands of times would slow the first questions down, until autovacuum comes.
+        async with await connect(self._database_url, schema) as connection:
+            for table in view.table_names:
+                await connection.execute(sql.SQL("vacuum {}").format(sql.Identifier(table)))
 
     async def _drop(self, schemas: Sequence[str]) -> None:
         try:
@@ -344,7 +342,7 @@ class Past:
                 self._tasks = tasks
                 self._running.set()
                 while True:
-                    await asyncio.sleep(min(_LOOK_SECONDS, self._idle_seconds))
+                    await asyncio.sleep(min(_LOOK_SECONDS, self._bounds.idle_seconds))
                     await connection.execute("select")  # raises when the lock is gone with its connection
                     self._forget_idle()
         except* psycopg.OperationalError as lost:
@@ -357,7 +355,7 @@ class Past:
                 await _drop(connection, await _schemas(connection, self._name))
 
     def _forget_idle(self) -> None:
-        before = asyncio.get_running_loop().time() - self._idle_seconds
+        before = asyncio.get_running_loop().time() - self._bounds.idle_seconds
         for kept in [kept for kept in self._moments.values() if kept.idle and kept.used_at <= before]:
             self._forget(kept)
 

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.event_store import PostgresLog
 from commands.ports import Log
-from projections.past import Past
+from projections.past import Bounds, Past
 from projections.pool import Pool
 from projections.replay import rebuild
 from projections.runner import Progress, Projector
@@ -38,7 +38,7 @@ async def projecting(
 @asynccontextmanager
 async def remembering(database_url: str, log: Log, **bounds: float) -> AsyncIterator[Past]:
     """Show views as they were while the context lasts."""
-    async with Past.open(database_url, log, VIEWS, owner=uuid4().hex[:8], **bounds) as past:  # type: ignore[arg-type]
+    async with Past.open(database_url, log, VIEWS, owner=uuid4().hex[:8], bounds=Bounds(**bounds)) as past:  # type: ignore[arg-type]
         running = asyncio.create_task(past.run())
         try:
             yield past
