@@ -10,7 +10,7 @@ drops what is left of those that are gone.
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Self
 from weakref import WeakKeyDictionary
@@ -351,7 +351,9 @@ class Past:
             self._running.clear()
             self._tasks = None
             self._moments.clear()
-            if not connection.broken:
+            # What cannot be dropped now, the next start drops; and an error here would take the place of the
+            # cancellation that ends this.
+            with suppress(psycopg.Error):
                 await _drop(connection, await _schemas(connection, self._name))
 
     def _forget_idle(self) -> None:
