@@ -126,6 +126,9 @@ async def _started(program: str, configuration: Path, port: int) -> tuple[asynci
                 start_new_session=True,  # Ctrl-C is for us; it is stopped when we are done with it.
             )
         if await _listens(process, candidate):
+            if last not in {None, candidate}:
+                remedy = f"free port {last} and restart, or deploy bots that run anew: they know no other"
+                logger.warning("private_broker_moved", before=last, port=candidate, remedy=remedy)
             return process, candidate
         said = log_path.read_text(encoding="utf-8", errors="replace").strip()
         if "Address already in use" not in said:

@@ -128,7 +128,7 @@ def _concerned(*things: object) -> dict[str, str]:
     found: dict[str, str] = {}
     for thing in things:
         told = getattr(thing, "report", thing)
-        for name in ("account", "connector", "client_order_id", "order_id"):
+        for name in ("account", "connector", "client_order_id", "order_id", "instance", "name", "container", "image"):
             value = getattr(told, name, None)
             if isinstance(value, str):
                 found[name] = value

@@ -41,6 +41,9 @@ from projections.bots.rows import (
 )
 from projections.view import text
 
+NOT_FLAT = "The bot did not say in time that it is flat: look for open orders of it"
+"""What a run says whose bot was ended all the same."""
+
 
 class Story:
     """What a batch tells of one bot: its rows as they were, changed event by event."""
@@ -135,7 +138,7 @@ class Story:
             case BotArchived():
                 if run is not None:
                     run.deployment_status = "ARCHIVED"
-                    if run.run_status == "STOPPED":
+                    if run.run_status == "STOPPED" and run.error_message != NOT_FLAT:
                         run.error_message = None  # of an attempt before
             case BotCleared():
                 bot.cleared, bot.runs, bot.stopping, bot.archiving = True, False, False, False
@@ -161,6 +164,8 @@ class Story:
                 bot.stopping, bot.flat = bot.archiving, True
                 if by_itself:
                     self._end(at)
+                elif self.run is not None:
+                    self.run.error_message = NOT_FLAT
             case BotStopped(stopped_at=at, exit_code=exit_code, asked_for=asked_for):
                 if self._end(at) and self.run is not None and not asked_for and exit_code:
                     self.run.run_status = "ERROR"

@@ -127,23 +127,25 @@ def docker() -> Iterator[Engine]:
 
 
 def test_a_bot_is_run_as_it_says(servers: Callable[..., Nectar], docker: Engine) -> None:
-    (image,) = (block.strip() for _, block in blocks("Run a bot", "sh"))
+    image, name = (block.strip() for _, block in blocks("Run a bot", "sh"))
     assert image == "export BOT_IMAGE=hummingbot/hummingbot:latest"
+    assert re.fullmatch(r"export BOT=first-\d{8}-\d{6}", name)
     server = servers(DOCKER_HOST=docker.url, BOT_STOP_TIMEOUT="60")
     environment = {**server.environment, "BOT_IMAGE": bot_image(docker)}
     steps = blocks("Run a bot", "bash", "python")
-    imported, saved, deployed = (typed(*block, server, environment) for block in steps[:3])
+    imported, valid, saved, deployed = (typed(*block, server, environment) for block in steps[:4])
     assert "pmm_simple" in imported
+    assert json.loads(valid)["success"]
     assert json.loads(saved) == {"message": "Configuration 'pmm_btc' saved successfully"}
     bot = environment["BOT"] = json.loads(deployed)["unique_instance_name"]
     with server.client() as client:
         until(lambda: _status(client, bot) == "running", 60)
-        status, program, stopped = (typed(*block, server, environment) for block in steps[3:6])
+        status, program, stopped = (typed(*block, server, environment) for block in steps[4:7])
         assert set(json.loads(status)["data"]["performance"]) == {"pmm_btc"}
         assert program.splitlines() == [f"bots: {{'{bot}': 'running'}}", "run: RUNNING DEPLOYED"]
         assert json.loads(stopped)["status"] == "success"
         until(lambda: client.get("/archived-bots/").json(), 90)
-        life, archived, earned = (json.loads(typed(*block, server, environment)) for block in steps[6:])
+        life, archived, earned = (json.loads(typed(*block, server, environment)) for block in steps[7:])
     assert [event["type"] for event in life["data"]] == STEPS
     assert archived == [f"bots/archived/{bot}/data/{bot}.sqlite"]
     assert {row["bot"] for row in earned["data"]} == {bot}

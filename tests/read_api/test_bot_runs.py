@@ -123,7 +123,9 @@ async def test_a_strategy_that_did_not_end_in_time_runs_until_its_container_stop
     await fleet.told([*running("b"), stop_requested("b"), wound_down("b", 60, by_itself=False)])
     assert (await run_of(fleet, "b"))["run_status"] == "RUNNING"
     await fleet.told([stopped("b", 70)])
-    assert (await run_of(fleet, "b"))["stopped_at"] == "2026-03-01T12:01:10+00:00"
+    run = await run_of(fleet, "b")
+    assert run["stopped_at"] == "2026-03-01T12:01:10+00:00"
+    assert "did not say in time that it is flat" in run["error_message"]
 
 
 async def test_a_deployment_that_failed_says_why(fleet: Fleet):
