@@ -158,8 +158,9 @@ class Tally:
         )
         self.markets[name] = market
         self._realized += realized
-        self._unrealized += unrealized - self._unrealized_of.get(name, ZERO)
         self._unrealized_of[name] = unrealized
+        # Added up anew: a sum that is carried on would keep what was rounded on its way, and differ from one resumed.
+        self._unrealized = sum(self._unrealized_of.values(), ZERO)
         self._fees += fee
         self._volume += moved
         return Step(
@@ -183,15 +184,47 @@ def figures(fills: Sequence[Fill], method: Method = Method.AVERAGE, since: datet
 
     Those before `since` make the positions that the others go on from, and are in no figure.
     """
-    tally = Tally(method)
-    before = ZERO
-    taken = []
-    for fill in fills:
-        step = tally.take(fill)
-        if since is not None and fill.at < since:
-            before = step.unrealized
+    before, taken = ZERO, []
+    for both in _matched(fills, method):
+        if since is not None and both[0].fill.at < since:
+            before = both[0].unrealized
         else:
-            taken.append(step)
+            taken.append(both)
+    return _figures(taken, before)
+
+
+def figures_by_day(
+    fills: Sequence[Fill], method: Method = Method.AVERAGE, since: datetime | None = None
+) -> dict[date, Figures]:
+    """Return the figures of each day (UTC) that has a trade; each day goes on from the positions of the one before."""
+    before, last = ZERO, ZERO
+    days: dict[date, Figures] = {}
+    day: date | None = None
+    taken: list[tuple[Step, Step]] = []
+    for both in _matched(fills, method):
+        step = both[0]
+        if since is None or step.fill.at >= since:
+            if step.fill.at.date() != day:
+                if day is not None:
+                    days[day] = _figures(taken, before)
+                day, taken, before = step.fill.at.date(), [], last
+            taken.append(both)
+        last = step.unrealized
+    if day is not None:
+        days[day] = _figures(taken, before)
+    return days
+
+
+def _matched(fills: Iterable[Fill], method: Method) -> Iterator[tuple[Step, Step]]:
+    """Yield how things stood after each trade by the method, and by FIFO, which says how long things were held."""
+    chosen, first = Tally(method), Tally(Method.FIFO)
+    for fill in fills:
+        step = chosen.take(fill)
+        yield step, step if method is Method.FIFO else first.take(fill)
+
+
+def _figures(both: Sequence[tuple[Step, Step]], before: Decimal) -> Figures:
+    taken = [step for step, _ in both]
     counted = [step.fill for step in taken]
     realized = [sum((close.pnl for close in step.closed), ZERO) for step in taken if step.closed]
     wins = [outcome for outcome in realized if outcome > 0]
@@ -213,7 +246,7 @@ def figures(fills: Sequence[Fill], method: Method = Method.AVERAGE, since: datet
         profit_factor=sum(wins, ZERO) / -sum(losses, ZERO) if losses else None,
         maximum_drawdown=maximum_drawdown(step.net - began for step in taken),
         sharpe=sharpe(daily(taken, began)),
-        mean_holding_seconds=mean_holding_seconds(fills, since),
+        mean_holding_seconds=mean_holding_seconds(close for _, fifo in both for close in fifo.closed),
         exposure=exposure(taken),
     )
 
@@ -274,18 +307,14 @@ def sharpe(earned: Mapping[date, Decimal]) -> Decimal | None:
     return mean / variance.sqrt() * _ROOT_OF_YEAR if variance else None
 
 
-def mean_holding_seconds(fills: Iterable[Fill], since: datetime | None = None) -> Decimal | None:
-    """Return how long what was closed had been held, FIFO, weighted by notional at entry; None if nothing was.
-
-    What was closed before `since` does not count.
-    """
+def mean_holding_seconds(closes: Iterable[Close]) -> Decimal | None:
+    """Return how long what was closed had been held, weighted by notional at entry; None if nothing was."""
     weighted = weight = ZERO
-    for step in steps(fills, Method.FIFO):
-        for close in step.closed if since is None or step.fill.at >= since else ():
-            held = close.closed_at - close.opened_at
-            seconds = Decimal(held // timedelta(microseconds=1)).scaleb(-6)
-            weighted += seconds * close.cost
-            weight += close.cost
+    for close in closes:
+        held = close.closed_at - close.opened_at
+        seconds = Decimal(held // timedelta(microseconds=1)).scaleb(-6)
+        weighted += seconds * close.cost
+        weight += close.cost
     return weighted / weight if weight else None
 
 

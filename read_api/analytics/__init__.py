@@ -4,11 +4,11 @@ Routes of ours. Every figure is exact, a string in JSON; definitions stand in `d
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from litestar import Controller, get
@@ -21,9 +21,9 @@ from adapters.http.requests import Request
 from domain.analytics.lots import Method
 from domain.errors import Invalid
 from projections import analytics
-from projections.analytics import VIEWS, Chosen, Traded
+from projections.analytics import MOST_TRADES, VIEWS, Chosen, Traded
 from read_api.analytics import formats, rows
-from read_api.analytics.rows import GROUPS, Row
+from read_api.analytics.rows import GROUPS
 from read_api.pages import described
 from read_api.ports import Tables
 from read_api.settle import Headers, Reads
@@ -33,8 +33,10 @@ Groups = Annotated[str, msgspec.Meta(max_length=100)]
 MethodName = Annotated[str, msgspec.Meta(pattern="^(average|fifo|lifo|hifo)$")]
 Interval = Annotated[str, msgspec.Meta(pattern="^(1m|5m|15m|30m|1h|4h|12h|1d)$")]
 Which = Annotated[str, msgspec.Meta(pattern="^(open|closed)$")]
-Size = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=MOST_TRADES)]
 Start = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+
+T = TypeVar("T")
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
@@ -173,9 +175,9 @@ class Analytics(Controller):
     ) -> Answer:
         """Answer trades with the position after each and the profit that it realized."""
         found, headers = await traded(request, reads, wanted)
-        made = await _apart(partial(rows.trades, found, method=Method(method), since=wanted.since))
-        part = made[offset : offset + limit]
-        pagination = {"total": len(made), "limit": limit, "offset": offset, "has_more": offset + limit < len(made)}
+        make = partial(rows.trades, found, method=Method(method), since=wanted.since, limit=limit, offset=offset)
+        part, total = await _apart(make)
+        pagination = {"total": total, "limit": limit, "offset": offset, "has_more": offset + limit < total}
         return formats.answer(formats.wanted(request), part, tables, headers, pagination=pagination)
 
     @get(
@@ -212,6 +214,6 @@ class Analytics(Controller):
         return formats.answer(formats.wanted(request), await _apart(made), tables, headers, method=method)
 
 
-async def _apart(work: "partial[list[Row]]") -> list[Row]:
+async def _apart(work: Callable[[], T]) -> T:
     """Reckon in a thread: many trades take a while, and others want answers meanwhile."""
     return await asyncio.to_thread(work)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from domain.analytics.figures import Fill, Tally, figures
+from domain.analytics.figures import Figures, Fill, Step, Tally, figures, figures_by_day
 from domain.analytics.lots import Deal, Ledger, Method, take
 from domain.values import ZERO, Side, split_pair
 from projections.analytics import Traded
@@ -48,18 +48,14 @@ def performance(
     for key, fills in together.items():
         named: Row = dict(zip(parts, key, strict=True))
         if "day" not in groups:
-            rows.append({**named, **_figures(fills, method, since)})
+            rows.append({**named, **_figures(figures(fills, method, since))})
             continue
-        days = dict.fromkeys(fill.at.date() for fill in fills if since is None or fill.at >= since)
-        for day in days:
-            begin = datetime.combine(day, datetime.min.time(), tzinfo=fills[0].at.tzinfo)
-            until = [fill for fill in fills if fill.at < begin + timedelta(days=1)]
-            rows.append({**named, "day": day.isoformat(), **_figures(until, method, max(begin, since or begin))})
+        for day, found in figures_by_day(fills, method, since).items():
+            rows.append({**named, "day": day.isoformat(), **_figures(found)})
     return rows
 
 
-def _figures(fills: Sequence[Fill], method: Method, since: datetime | None) -> Row:
-    found = figures(fills, method, since)
+def _figures(found: Figures) -> Row:
     return {
         "trades": found.trades,
         "volume": found.volume,
@@ -84,34 +80,49 @@ def _figures(fills: Sequence[Fill], method: Method, since: datetime | None) -> R
 def equity(traded: Sequence[Traded], *, every: timedelta, method: Method, since: datetime | None) -> list[Row]:
     """Return how things stood at the end of each interval that had a trade; what was earned before `since` is in."""
     tally = Tally(method)
-    points: dict[datetime, Row] = {}
+    points: list[Row] = []
+    last: tuple[datetime, Step] | None = None
+    for told in traded:
+        at = told.fill.at
+        end = _interval(at, every) + every
+        if last is not None and last[0] != end:
+            points.append(_point(*last, tally))
+        step = tally.take(told.fill)
+        last = None if since is not None and at < since else (end, step)
+    return points if last is None else [*points, _point(*last, tally)]
+
+
+def _interval(at: datetime, every: timedelta) -> datetime:
+    seconds = int(every.total_seconds())
+    return datetime.fromtimestamp(int(at.timestamp()) // seconds * seconds, tz=at.tzinfo)
+
+
+def _point(end: datetime, step: Step, tally: Tally) -> Row:
+    exposure = sum((abs(market.ledger.position) * market.price for market in tally.markets.values()), ZERO)
+    return {
+        "at": end,
+        "realized_pnl": step.realized,
+        "unrealized_pnl": step.unrealized,
+        "fees": step.fees,
+        "net_pnl": step.net,
+        "volume": step.volume,
+        "exposure": exposure,
+    }
+
+
+def trades(
+    traded: Sequence[Traded], *, method: Method, since: datetime | None, limit: int, offset: int
+) -> tuple[list[Row], int]:
+    """Return a page of trades with the position after each and what it closed, oldest first, and how many there are."""
+    tally = Tally(method)
+    rows: list[Row] = []
+    counted = 0
     for told in traded:
         step = tally.take(told.fill)
         if since is not None and told.fill.at < since:
             continue
-        at = told.fill.at
-        seconds = int(at.timestamp()) // int(every.total_seconds()) * int(every.total_seconds())
-        end = datetime.fromtimestamp(seconds, tz=at.tzinfo) + every
-        exposure = sum((abs(market.ledger.position) * market.price for market in tally.markets.values()), ZERO)
-        points[end] = {
-            "at": end,
-            "realized_pnl": step.realized,
-            "unrealized_pnl": step.unrealized,
-            "fees": step.fees,
-            "net_pnl": step.net,
-            "volume": step.volume,
-            "exposure": exposure,
-        }
-    return list(points.values())
-
-
-def trades(traded: Sequence[Traded], *, method: Method, since: datetime | None) -> list[Row]:
-    """Return each trade with the position after it and what it closed, oldest first."""
-    tally = Tally(method)
-    rows: list[Row] = []
-    for told in traded:
-        step = tally.take(told.fill)
-        if since is not None and told.fill.at < since:
+        counted += 1
+        if not offset < counted <= offset + limit:
             continue
         fill = told.fill
         rows.append(
@@ -131,7 +142,7 @@ def trades(traded: Sequence[Traded], *, method: Method, since: datetime | None) 
                 "realized_pnl": sum((close.pnl for close in step.closed), ZERO),
             }
         )
-    return rows
+    return rows, counted
 
 
 def lots(traded: Sequence[Traded], *, method: Method, closed: bool) -> list[Row]:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate
+from time import process_time
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from domain.analytics.figures import (
     daily,
     exposure,
     figures,
+    figures_by_day,
     maximum_drawdown,
     mean_holding_seconds,
     sharpe,
@@ -247,7 +249,7 @@ def test_days_without_trades_earned_nothing():
 
 def test_exposure_cannot_be_said_of_one_moment():
     assert exposure(list(steps(fills((BUY, "1", "100"))))) is None
-    assert mean_holding_seconds(fills((BUY, "1", "100"))) is None
+    assert mean_holding_seconds(()) is None
 
 
 @given(st.lists(st.decimals("-1000", "1000", places=2), max_size=20))
@@ -266,3 +268,31 @@ def test_a_tally_goes_on_from_what_was_kept_of_it(given_rows, at):
     kept = msgspec.json.decode(msgspec.json.encode(first.markets), type=dict[str, Market])
     second = Tally(markets=kept)
     assert [*before, *map(second.take, taken[at:])] == whole
+
+
+@given(rows, st.sampled_from(Method), st.one_of(st.none(), st.integers(0, 30)))
+def test_figures_of_a_day_are_those_of_all_trades_from_its_beginning_to_its_end(given_rows, method, at):
+    taken = fills(*((s, str(a), str(p)) for s, a, p in given_rows), fee="0.1")
+    since = None if at is None else T0 + timedelta(hours=at)
+    found = figures_by_day(taken, method, since)
+    assert list(found) == sorted({fill.at.date() for fill in taken if since is None or fill.at >= since})
+    for day, figured in found.items():
+        begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        until = [fill for fill in taken if fill.at < begin + timedelta(days=1)]
+        assert figured == figures(until, method, max(begin, since or begin))
+
+
+@given(rows, st.sampled_from(Method))
+def test_a_ledger_keeps_the_sums_over_its_lots(given_rows, method):
+    ledger = Ledger(method=method)
+    for deal in made(given_rows):
+        ledger, _ = take(ledger, deal)
+        assert round(ledger.position - sum((lot.amount for lot in ledger.lots), ZERO), 40) == 0
+        cost = sum((lot.cost if lot.amount > 0 else -lot.cost for lot in ledger.lots), ZERO)
+        assert round(ledger.cost - cost, 40) == 0
+
+
+def test_ten_thousand_open_lots_are_no_slower_than_their_number():
+    began = process_time()
+    assert len(list(steps(fills(*[(BUY, "1", "100")] * 10_000), Method.FIFO))) == 10_000
+    assert process_time() - began < 10

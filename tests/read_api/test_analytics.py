@@ -152,4 +152,22 @@ async def test_the_documentation_names_every_parameter_with_its_bounds(server: S
     ):
         named = {one["name"]: one["schema"] for one in paths[f"/analytics/{route}"]["get"]["parameters"]}
         assert named.keys() >= common | own
-    assert (named["limit"]["minimum"], named["limit"]["maximum"]) == (1, 1_000_000)
+    assert (named["limit"]["minimum"], named["limit"]["maximum"]) == (1, 200_000)
+
+
+async def test_positions_of_controllers_keep_apart_and_add_up(server: Server):
+    await server.told(ARCHIVES)
+    split = (await server.ask("/analytics/performance?group_by=bot,controller"))["data"]
+    whole = {row["bot"]: row for row in (await server.ask("/analytics/performance?group_by=bot"))["data"]}
+    for bot, row in whole.items():
+        parts = [part for part in split if part["bot"] == bot]
+        for figure in ("net_pnl", "fees", "volume"):
+            assert sum(float(part[figure]) for part in parts) == pytest.approx(float(row[figure]))
+
+
+async def test_lots_come_as_a_file_for_a_tax_program(server: Server):
+    await server.told(OWN)
+    written = await server.client.get("/analytics/lots?which=closed", headers={"Accept": "text/csv"})
+    (row,) = csv.DictReader(io.StringIO(written.text))
+    assert (row["asset"], row["cost"], row["proceeds"], row["gain"]) == ("BTC", "50.05", "59.9", "9.85")
+    assert row["closed_at"].startswith("2026-03-01T12:")
