@@ -282,6 +282,14 @@ def test_figures_of_a_day_are_those_of_all_trades_from_its_beginning_to_its_end(
         assert figured == figures(until, method, max(begin, since or begin))
 
 
+def test_a_day_goes_on_from_the_positions_of_the_one_before():
+    taken = fills(*[(BUY, "1", "100")] * 24, (SELL, "24", "110"), fee="1")
+    first, second = figures_by_day(taken).values()
+    assert (first.trades, first.realized, first.unrealized, first.net) == (24, 0, 0, -24)
+    assert (second.trades, second.realized, second.unrealized_before, second.net) == (1, 240, 0, 239)
+    assert first.net + second.net == figures(taken).net
+
+
 @given(rows, st.sampled_from(Method))
 def test_a_ledger_keeps_the_sums_over_its_lots(given_rows, method):
     ledger = Ledger(method=method)
