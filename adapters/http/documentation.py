@@ -151,8 +151,10 @@ def _complete(path: str, operation: Json, named: Json) -> None:
     responses["503"] = _answer("Refusal", "The event log or a venue does not answer")
     bodies = [operation.get("requestBody", {}), *(responses[status] for status in responses if status.startswith("2"))]
     for content in (content for body in bodies for content in body.get("content", {}).values()):
+        if not content.get("schema"):  # a route that describes no answer has none but null
+            content |= {"schema": {"type": "null"}, "example": None}
         if "example" not in content and "examples" not in content:
-            content["example"] = example(content.get("schema", {}), named)
+            content["example"] = example(content["schema"], named)
 
 
 def _answer(schema: str, description: str) -> Json:
