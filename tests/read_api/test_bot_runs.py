@@ -125,7 +125,7 @@ async def test_a_strategy_that_did_not_end_in_time_runs_until_its_container_stop
     await fleet.told([stopped("b", 70)])
     run = await run_of(fleet, "b")
     assert run["stopped_at"] == "2026-03-01T12:01:10+00:00"
-    assert "did not say in time that it is flat" in run["error_message"]
+    assert str(run["error_message"]).startswith("The bot did not say in time that it is flat")
 
 
 async def test_a_deployment_that_failed_says_why(fleet: Fleet):
