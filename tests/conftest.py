@@ -5,9 +5,11 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import count
 from urllib.parse import urlsplit
 
@@ -19,6 +21,11 @@ from adapters.event_store import PostgresLog
 from adapters.migrations import migrate
 from tests.cluster import cluster
 from tests.engine import Engine, engine, own_engine
+
+# What tests read keyfiles with lets all code of its process recurse 100,000 deep, and no server does that.
+_DEEPEST = sys.getrecursionlimit()
+import_module("eth_keyfile")
+sys.setrecursionlimit(_DEEPEST)
 
 _numbers = count(1)
 

@@ -126,7 +126,7 @@ async def test_nothing_is_asked_while_nobody_needs_it_and_what_is_not_needed_any
         assert bench.followed() == set()
         market.book([[99, 9]], [[103, 9]])
         await bench.place("c")
-        assert bench.fills("c") == [(1, 103)]
+        await until(lambda: bench.fills("c") == [(1, 103)])
 
 
 async def test_who_reads_the_book_already_shares_it_with_paper_trade(market):

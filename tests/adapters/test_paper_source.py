@@ -49,4 +49,3 @@ async def test_it_has_no_trades_of_others_and_no_other_pairs(source):
     await source.check(PAIR)
     with pytest.raises(NotFound, match="Trading pair 'NOPE-USDT' not found on paper"):
         await source.check("NOPE-USDT")
-    await source.close()
