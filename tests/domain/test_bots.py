@@ -1,6 +1,7 @@
 """What may become of a bot: decisions, given-when-then."""
 
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -285,3 +286,11 @@ def test_a_bot_gets_the_keys_that_its_configs_name(configs, source, named):
 
 def test_a_fact_of_another_area_changes_nothing():
     assert evolve(NEW, AccountAdded(account="a")) == NEW
+
+
+def test_a_step_that_is_not_the_next_one_is_not_noted():
+    running = reduce(evolve, RUNNING, NEW)
+    assert deciding.started(running, instance=NAME, runtime_id="c2", at=T0) == []
+    assert deciding.told(running, instance=NAME, status=200, message="", again=False, at=T0) == []
+    assert deciding.wound_down(running, instance=NAME, by_itself=True, at=T0) == []
+    assert deciding.cleared(running, instance=NAME, at=T0) == []
