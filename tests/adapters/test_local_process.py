@@ -136,6 +136,7 @@ async def test_a_bot_whose_record_is_gone_counts_as_running_and_not_as_stopped(p
         await place.runtime.stop(wish.instance, 1)
     assert (await place.runtime.instances())[wish.instance].state == "running"
     os.killpg(int(made.runtime_id), signal.SIGKILL)
+    await exited(place, wish.instance)
 
 
 def test_what_cannot_be_written_down_is_not_started(tmp_path):

@@ -64,6 +64,7 @@ class FakeMarket:
         self.closed = 0
         self.asked: list[tuple[str, object]] = []
         self._streams: dict[tuple[str, object], asyncio.Queue[Any]] = {}
+        self._left: set[object] = set()
 
     def side(self, name: str = "binance") -> PublicSide:
         """Return it as the public side of a connector."""
@@ -95,6 +96,8 @@ class FakeMarket:
         if method.startswith("un_watch"):
             self.asked.append((method, args[0]))
             self._reach()
+            self._streams.pop((method.removeprefix("un_"), args[0]), None)
+            self._left.add(args[0])
             return None
         self._reach()
         said = await self._stream(method, args[0]).get()
@@ -119,7 +122,13 @@ class FakeMarket:
         self._stream("watch_trades" if trades else "watch_order_book", symbol).put_nowait(Unavailable(why))
 
     def _stream(self, method: str, symbol: object) -> asyncio.Queue[Any]:
-        return self._streams.setdefault((method, symbol), asyncio.Queue())
+        stream = self._streams.get((method, symbol))
+        if stream is None:
+            stream = self._streams[method, symbol] = asyncio.Queue()
+            # Who leaves may have taken the last word with it; who comes back is told what stands, as by every venue.
+            if method == "watch_order_book" and symbol in self._left and isinstance(self.books.get(str(symbol)), dict):
+                stream.put_nowait(self.books[str(symbol)])
+        return stream
 
     def _reach(self) -> None:
         if not self.reachable:
