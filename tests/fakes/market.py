@@ -96,8 +96,9 @@ class FakeMarket:
         if method.startswith("un_watch"):
             self.asked.append((method, args[0]))
             self._reach()
-            self._streams.pop((method.removeprefix("un_"), args[0]), None)
-            self._left.add(args[0])
+            if method == "un_watch_order_book":
+                self._streams.pop(("watch_order_book", args[0]), None)
+                self._left.add(args[0])
             return None
         self._reach()
         said = await self._stream(method, args[0]).get()
