@@ -1,6 +1,6 @@
 """`nectar as-of`: build every view as it was in a schema of its own, to be asked with SQL; list those, drop them.
 
-They stay until they are dropped. A server that is asked about the past keeps its own (`projections/past.py`).
+They stay until they are dropped. A server that is asked about the past keeps its own (`projections/past/`).
 """
 
 from datetime import UTC, datetime

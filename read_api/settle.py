@@ -4,7 +4,7 @@ A write answers with `X-Position`. A read waits for the last position that its c
 or for the one that it names in `X-After-Position`, whichever is later; after a second it answers from what there is,
 with the number of events it is behind in `X-Lag`.
 
-A read that names a moment in `X-As-Of` is answered from the views as they were then (`projections/past.py`).
+A read that names a moment in `X-As-Of` is answered from the views as they were then (`projections/past/`).
 """
 
 from contextlib import AbstractAsyncContextManager

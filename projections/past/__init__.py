@@ -2,9 +2,6 @@
 
 Each view of a moment is built in a schema of its own, once for all who ask, and only the views that are asked for.
 Moments are few: a new one takes the place of the one that was not asked for longest, and one that nobody asks for goes.
-
-Schemas are named after the process that built them. It holds a lock in Postgres for as long as it lives; whoever starts
-drops what is left of those that are gone.
 """
 
 import asyncio
@@ -18,24 +15,17 @@ from weakref import WeakKeyDictionary
 import msgspec
 import psycopg
 import structlog
-from psycopg import sql
 
 from domain.bots import UPDATE_EVENTS
 from domain.errors import DomainError, Gone, Unavailable
-from domain.events import Recorded
 from projections.moments import Moment, dropped_around, moment_of
+from projections.past import schemas
+from projections.past.building import Building, build
 from projections.pool import Pool
-from projections.replay import replay_into
 from projections.view import Connection, Source, View, connect
 
-_PREFIX = "past"
-_PAGE = 2_500  # read and decoded in one go: whoever else is served by this process waits for no longer
 _AT_A_TIME, _CONNECTIONS, _KNOWN = 2, 4, 1_000
 _LOOK_SECONDS, _SOON_SECONDS = 1.0, 1
-_OWNERS = r"select distinct split_part(nspname, '_', 2) from pg_namespace where nspname like 'past\_%'"
-_SCHEMAS = "select nspname from pg_namespace where starts_with(nspname, %s) order by nspname"
-_TRY_LOCK = "select pg_try_advisory_lock(hashtextextended('nectar.past.' || %s, 0))"
-_UNLOCK = "select pg_advisory_unlock(hashtextextended('nectar.past.' || %s, 0))"
 
 logger = structlog.get_logger()
 
@@ -55,22 +45,12 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 BOUNDS = Bounds()
 
 
-class _Building(msgspec.Struct):
-    """A view of a moment. `reached` and `rate` (positions a second) say how far it is, `failure` why it ended."""
-
-    schema: str
-    done: asyncio.Event
-    reached: int = 0
-    rate: float = 0.0
-    failure: str | None = None
-
-
 class _Kept(msgspec.Struct):
     """A moment with the views that were asked for; `used_at` is by the loop's clock."""
 
     position: int
     used_at: float
-    views: dict[str, _Building] = {}
+    views: dict[str, Building] = {}
     users: int = 0
 
     @property
@@ -86,29 +66,6 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     view: str
     reached: int
     ready: bool
-
-
-class _Part:
-    """The events of the log that one view handles, in pages that hold nobody up, as if the log ended at a position."""
-
-    def __init__(self, source: Source, view: View, upto: int) -> None:
-        self._source = source
-        self._types = [event.__name__ for event in view.handles]
-        self._upto = upto
-
-    async def position(self) -> int:
-        """Return where it ends."""
-        return self._upto
-
-    async def page(self, after: int, limit: int, types: Sequence[str] = ()) -> list[Recorded]:
-        """Return events with a position above `after`."""
-        if after >= self._upto:
-            return []
-        return await self._source.page(after, min(limit, _PAGE), types or self._types)
-
-    def follow(self, after: int, *, limit: int = _PAGE, types: Sequence[str] = ()) -> AsyncIterator[list[Recorded]]:
-        """Yield events for ever, those behind its end too."""
-        return self._source.follow(after, limit=limit, types=types or self._types)
 
 
 class Past:
@@ -190,7 +147,7 @@ class Past:
         """
         kept = await self._kept(moment, views)
         kept.users += 1
-        building: list[_Building] = []
+        building: list[Building] = []
         try:
             async with asyncio.timeout(self._bounds.patience_seconds):
                 await self._running.wait()
@@ -278,11 +235,11 @@ class Past:
         del self._moments[kept.position]
         self._begin(self._drop([view.schema for view in kept.views.values()]))
 
-    def _begun(self, kept: _Kept, name: str) -> _Building:
+    def _begun(self, kept: _Kept, name: str) -> Building:
         if name not in kept.views:
             self._number += 1
-            schema = f"{_PREFIX}_{self._name}_{self._number}_{name}"
-            kept.views[name] = building = _Building(schema=schema, done=asyncio.Event())
+            schema = schemas.name_of(self._name, self._number, name)
+            kept.views[name] = building = Building(schema=schema, done=asyncio.Event())
             self._begin(self._build(kept.position, self._views[name], building))
         return kept.views[name]
 
@@ -292,21 +249,10 @@ class Past:
         else:
             self._tasks.create_task(work)
 
-    async def _build(self, position: int, view: View, building: _Building) -> None:
-        def told(reached: int, _total: int, rate: float) -> None:
-            building.reached, building.rate = min(reached, position), rate
-
-        clock = asyncio.get_running_loop().time
+    async def _build(self, position: int, view: View, building: Building) -> None:
         try:
             async with self._slots:
-                began = clock()
-                part = _Part(self._source, view, position)
-                unlogged = view.unlogged
-                await replay_into(self._database_url, part, [unlogged], building.schema, upto=position, told=told)
-                await self._clean(building.schema, unlogged)
-                building.reached = position
-                ms = round((clock() - began) * 1000, 2)
-                logger.info("past_built", view=view.name, position=position, ms=ms)
+                await build(self._database_url, self._source, view, position, building)
         except Exception as error:
             building.failure = str(error).strip() if isinstance(error, DomainError) else type(error).__name__
             logger.warning("past_not_built", view=view.name, position=position, exc_info=error)
@@ -314,19 +260,13 @@ class Past:
         finally:
             building.done.set()
 
-    async def _clean(self, schema: str, view: View) -> None:
-        # Rows that were written over thousands of times would slow the first questions down, until autovacuum comes.
-        async with await connect(self._database_url, schema) as connection:
-            for table in view.table_names:
-                await connection.execute(sql.SQL("vacuum {}").format(sql.Identifier(table)))
-
-    async def _drop(self, schemas: Sequence[str]) -> None:
+    async def _drop(self, names: Sequence[str]) -> None:
         try:
             async with await connect(self._database_url, "pg_catalog") as connection:
-                await _drop(connection, schemas)
+                await schemas.drop(connection, names)
         except psycopg.OperationalError as error:
             # What is left is dropped when the connection that holds the lock is made anew, or at the next start.
-            logger.warning("past_not_dropped", schemas=schemas, error=str(error).strip())
+            logger.warning("past_not_dropped", schemas=names, error=str(error).strip())
 
     @property
     def _name(self) -> str:
@@ -335,8 +275,7 @@ class Past:
 
     async def _keep(self, connection: Connection) -> None:
         self._life += 1
-        await connection.execute(_TRY_LOCK, [self._name])
-        await _drop_leftovers(connection, self._name)
+        await schemas.hold(connection, self._name)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -354,7 +293,7 @@ class Past:
             # What cannot be dropped now, the next start drops; and an error here would take the place of the
             # cancellation that ends this.
             with suppress(psycopg.Error):
-                await _drop(connection, await _schemas(connection, self._name))
+                await schemas.drop_all(connection, self._name)
 
     def _forget_idle(self) -> None:
         before = asyncio.get_running_loop().time() - self._bounds.idle_seconds
@@ -362,7 +301,7 @@ class Past:
             self._forget(kept)
 
 
-def _not_yet(position: int, building: Sequence[_Building]) -> Unavailable:
+def _not_yet(position: int, building: Sequence[Building]) -> Unavailable:
     reached = min(view.reached for view in building if not view.done.is_set())
     rate = max((view.rate for view in building if not view.done.is_set()), default=0.0)
     left = max(1, round((position - reached) / rate)) if rate else 10
@@ -378,23 +317,3 @@ def _replaced(moment: Moment) -> Unavailable:
         f"The views as of position {moment.position} have given way to others: ask again",
         retry_after_seconds=_SOON_SECONDS,
     )
-
-
-async def _schemas(connection: Connection, owner: str) -> list[str]:
-    found = await connection.execute(_SCHEMAS, [f"{_PREFIX}_{owner}_"])
-    return [schema async for (schema,) in found]
-
-
-async def _drop_leftovers(connection: Connection, owner: str) -> None:
-    owners = [name async for (name,) in await connection.execute(_OWNERS)]
-    for other in owners:
-        if other != owner and await (await connection.execute(_TRY_LOCK, [other])).fetchone() == (True,):
-            schemas = await _schemas(connection, other)
-            await _drop(connection, schemas)
-            await connection.execute(_UNLOCK, [other])
-            logger.info("past_left_over_dropped", schemas=len(schemas))
-
-
-async def _drop(connection: Connection, schemas: Sequence[str]) -> None:
-    for schema in schemas:
-        await connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
