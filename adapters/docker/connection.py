@@ -29,8 +29,12 @@ USUAL = "unix:///var/run/docker.sock"
 """Where engines listen if nobody says otherwise."""
 
 _UNIX = "unix://"
-_THREADS = 32
 _SECONDS = 60
+
+# So many questions at once; those that take their time (a container that is to end, files that are to be copied) are
+# counted apart, so that none of them keeps a short one waiting.
+_SHORT = 32
+_LONG = 256
 _OWN_FAULT = 500
 _EXITED = re.compile(r"Exited \((\d+)\)")
 
@@ -42,12 +46,16 @@ class Connection:
         self._url = url
         self._lock = threading.Lock()
         self._client: docker.APIClient | None = None
-        self._free = asyncio.Semaphore(_THREADS)
+        self._free = asyncio.Semaphore(_SHORT)
+        self._free_for_long = asyncio.Semaphore(_LONG)
         self._closed = False
 
-    async def call(self, work: Callable[[docker.APIClient], T]) -> T:
-        """Return what is asked of the engine. Raises `Unavailable` where none answers, its `APIError` as it comes."""
-        async with self._free:
+    async def call(self, work: Callable[[docker.APIClient], T], *, long: bool = False) -> T:
+        """Return what is asked of the engine; `long` is what may take more than a moment.
+
+        Raises `Unavailable` where none answers, its `APIError` as it comes.
+        """
+        async with self._free_for_long if long else self._free:
             if self._closed:
                 raise Unavailable("The Docker engine is not asked any more: the server stops")
             asked: Future[T] = Future()
@@ -55,10 +63,10 @@ class Connection:
             threading.Thread(target=self._answer, args=(asked, work), name="docker", daemon=True).start()
             return await asyncio.wrap_future(asked)
 
-    async def ask(self, thing: str, work: Callable[[docker.APIClient], T]) -> T:
+    async def ask(self, thing: str, work: Callable[[docker.APIClient], T], *, long: bool = False) -> T:
         """As `call`; what the engine refuses is said of a thing, as `Invalid`, or `Unavailable` by its own fault."""
         try:
-            return await self.call(work)
+            return await self.call(work, long=long)
         except APIError as e:
             raise refusal(thing, e) from e
 
@@ -95,7 +103,7 @@ class Connection:
             if self._client is None:
                 self._knock()
                 given = kwargs_from_env() if self._url is None else {"base_url": self._url}
-                self._client = docker.APIClient(**given, timeout=_SECONDS, max_pool_size=_THREADS)
+                self._client = docker.APIClient(**given, timeout=_SECONDS, max_pool_size=_SHORT + _LONG)
             return self._client
 
     def _knock(self) -> None:

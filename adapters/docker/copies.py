@@ -38,7 +38,7 @@ async def files_of(
         finally:
             client.remove_container(container, force=True, v=True)
 
-    return await connection.ask(f"Image '{image}'", work)
+    return await connection.ask(f"Image '{image}'", work, long=True)
 
 
 def _files(client: docker.APIClient, container: str, folder: str) -> Iterator[tuple[str, IO[bytes]]]:

@@ -88,7 +88,7 @@ class DockerEngine:
     async def stop(self, container: str) -> None:
         """Stop a container and wait until it has."""
         grace = round(self._grace_seconds)
-        await self._change(container, lambda client, found: client.stop(found["Id"], timeout=grace))
+        await self._change(container, lambda client, found: client.stop(found["Id"], timeout=grace), long=True)
 
     async def remove(self, container: str, *, force: bool) -> None:
         """Remove a container; one that runs only by `force`."""
@@ -116,7 +116,9 @@ class DockerEngine:
     def _may_touch(self, labels: Mapping[str, str] | None) -> bool:
         return self._all_containers or is_ours(labels, self._owner)
 
-    async def _change(self, container: str, work: Callable[[docker.APIClient, Mapping[str, Any]], None]) -> None:
+    async def _change(
+        self, container: str, work: Callable[[docker.APIClient, Mapping[str, Any]], None], *, long: bool = False
+    ) -> None:
         def change(client: docker.APIClient) -> None:
             found = _inspect(client, container)
             if not self._may_touch(found["Config"]["Labels"]):
@@ -130,7 +132,7 @@ class DockerEngine:
             except APIError as e:
                 raise refusal(f"Container '{container}'", e) from e
 
-        await self._connection.ask(f"Container '{container}'", change)
+        await self._connection.ask(f"Container '{container}'", change, long=long)
 
     async def _by_status(self, status: str) -> Sequence[Mapping[str, Any]]:
         found: Sequence[Mapping[str, Any]] = await self._connection.ask(

@@ -110,7 +110,7 @@ class DockerRuntime:
             except APIError as e:
                 raise refusal(f"Container '{instance}'", e) from e
 
-        return await self._ask(instance, work)
+        return await self._ask(instance, work, long=True)
 
     async def collect(self, instance: str) -> None:
         """Do nothing: what the instance writes is in its folder."""
@@ -149,9 +149,9 @@ class DockerRuntime:
             if f"/{entry['Labels'][INSTANCE]}" in entry["Names"]
         }
 
-    async def _ask(self, instance: str, work: Callable[[docker.APIClient], T]) -> T:
+    async def _ask(self, instance: str, work: Callable[[docker.APIClient], T], *, long: bool = False) -> T:
         # Somebody may remove the container at any moment, and the engine may fail at anything.
-        return await self._connection.ask(f"Container '{instance}'", work)
+        return await self._connection.ask(f"Container '{instance}'", work, long=long)
 
     def _start(self, client: docker.APIClient, order: BotDeployed) -> Instance:
         found = self._find(client, order.instance) or self._made(client, order)

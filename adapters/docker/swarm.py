@@ -145,7 +145,7 @@ class SwarmRuntime:
             if folder.is_dir():  # Else it has been put away: made anew, it would be taken for another bot's.
                 fetch_volumes(client, service=found, node=node, into=folder)
 
-        await self._ask(f"Instance '{instance}'", work)
+        await self._ask(f"Instance '{instance}'", work, long=True)
 
     async def remove(self, instance: str) -> None:
         """Remove the service, and the configs, secrets and volumes of the instance."""
@@ -155,7 +155,8 @@ class SwarmRuntime:
                 raise Invalid(f"Instance '{instance}' is running: its service cannot be removed")
             node = await self._elsewhere(found)
             if node is not None:
-                await self._ask(f"Instance '{instance}'", partial(empty_volumes, service=found, node=node))
+                empty = partial(empty_volumes, service=found, node=node)
+                await self._ask(f"Instance '{instance}'", empty, long=True)
             await self._ask(f"Service '{instance}'", lambda client: client.remove_service(found["ID"]))
         await self._clear(instance)
 
@@ -297,8 +298,8 @@ class SwarmRuntime:
         tasks = await self._ask("The Swarm", lambda client: client.tasks(filters={"service": found["ID"]}))
         return _newest_first(tasks)
 
-    async def _ask(self, thing: str, work: Any) -> Any:  # noqa: ANN401 - whatever the engine says
-        return await self._connection.ask(thing, work)
+    async def _ask(self, thing: str, work: Any, *, long: bool = False) -> Any:  # noqa: ANN401 - whatever the engine says
+        return await self._connection.ask(thing, work, long=long)
 
     def _shown(self, found: Found, tasks: Iterable[Found]) -> Instance:
         newest = next(iter(_newest_first(tasks)), None)
