@@ -175,8 +175,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 str(settings.market_data_ws_min_update_interval),
                 f"is above MARKET_DATA_WS_MAX_UPDATE_INTERVAL, {settings.market_data_ws_max_update_interval}",
             )
-        if settings.bot_runtime == "process" and not settings.bot_command:
-            raise WrongSetting("BOT_RUNTIME", "process", "needs BOT_COMMAND, the program that is a bot")
+        if settings.bot_runtime == "process":
+            checks.check_program(settings.bot_command, given)
         return msgspec.structs.replace(settings, remarks=_remarks(settings, given))
 
 

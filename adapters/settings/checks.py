@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -45,6 +46,14 @@ def command(given: Given) -> tuple[str, ...]:
         return tuple(shlex.split(value))
     except ValueError as e:
         raise WrongSetting("BOT_COMMAND", value, f"is no command: {e}") from e
+
+
+def check_program(words: Sequence[str], given: Given) -> None:
+    """Make sure that a bot's command names a program that is there. Raises `WrongSetting`."""
+    if not words:
+        raise WrongSetting("BOT_RUNTIME", "process", "needs BOT_COMMAND, the program that is a bot")
+    if shutil.which(words[0], path=given.text("PATH")) is None:
+        raise WrongSetting("BOT_COMMAND", words[0], "is no program that is there and may be run")
 
 
 def username(given: Given) -> str:

@@ -106,6 +106,22 @@ def test_a_wrong_value_is_refused_by_name(name, value, why):
     assert why in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [(None, "BOT_RUNTIME"), ("/no/such/bot --headless", "BOT_COMMAND"), ("no-such-bot", "BOT_COMMAND")],
+)
+def test_bots_as_processes_need_a_program_that_is_there(command, name):
+    given = {} if command is None else {"BOT_COMMAND": command}
+    with pytest.raises(WrongSetting) as refusal:
+        settings(BOT_RUNTIME="process", PATH="/usr/bin:/bin", **given)
+    assert refusal.value.name == name
+    assert settings(BOT_RUNTIME="process", PATH="/usr/bin:/bin", BOT_COMMAND="sh bot.sh").bot_command == (
+        "sh",
+        "bot.sh",
+    )
+    assert settings(**given).bot_runtime == "docker"  # which needs none
+
+
 @given(
     name=st.sampled_from(
         ["BROKER_PORT", "BANNED_TOKENS", "PARTS", "PAPER_BALANCES", "PAPER_MAKER_FEE", "DATABASE_URL"]
