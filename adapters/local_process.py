@@ -26,6 +26,9 @@ from domain.errors import Invalid, NotFound, Unavailable
 
 T = TypeVar("T")
 
+ERRORS_BYTES = 10_000_000
+"""A bot's `errors.log` that is longer is cut to the newest half of so many, whenever the instances are asked for."""
+
 _LOOK_SECONDS = 0.05
 _KILL_SECONDS = 10.0
 _KILLED = 128 + signal.SIGKILL
@@ -136,7 +139,10 @@ class ProcessRuntime:
         def work() -> dict[str, Instance]:
             with self._alone():
                 pass  # There are records to be read.
-            return {path.stem: self._shown(path.stem) for path in sorted(self._records.glob("*.json"))}
+            there = [path.stem for path in sorted(self._records.glob("*.json"))]
+            for instance in there:
+                _cut(self._bots / "instances" / instance / "logs" / "errors.log", ERRORS_BYTES)
+            return {instance: self._shown(instance) for instance in there}
 
         return await _apart(work)
 
@@ -275,6 +281,24 @@ class ProcessRuntime:
         except FileNotFoundError:
             return None
         return int(text) if text.isdigit() else None
+
+
+def _cut(log: Path, most: int) -> None:
+    """Leave the newest half of `most` bytes, from the start of a line on, in a log that has outgrown them."""
+    try:
+        if log.stat().st_size <= most:
+            return
+        with log.open("r+b") as file:
+            file.seek(-(most // 2), os.SEEK_END)
+            file.readline()
+            newest = file.read()
+            # In the same file, for the bot has it open: it appends, so that it goes on behind what is left. What it
+            # says in this moment may be lost.
+            file.seek(0)
+            file.write(newest)
+            file.truncate()
+    except (FileNotFoundError, NotADirectoryError):
+        return  # It was put away, or has none yet.
 
 
 async def _apart(work: Callable[[], T]) -> T:

@@ -1,5 +1,6 @@
 """What a bot's process gets and does not get; how it lives is the port's suite."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -83,6 +84,25 @@ async def test_errors_of_the_program_are_in_the_instance_s_log(place):
     assert found[wish.instance].exit_code == 7
     log = place.bots / "instances" / wish.instance / "logs" / "errors.log"
     assert log.read_text() == "it went wrong\n"
+
+
+async def test_errors_of_a_program_that_runs_are_cut_to_the_newest_ones(place, monkeypatch):
+    monkeypatch.setattr(local_process, "ERRORS_BYTES", 1000)
+    wish = place.prepare(name())
+    log = place.bots / "instances" / wish.instance / "logs" / "errors.log"
+    go_on = place.bots / "go on"
+    lines = "i=0; while [ $i -lt 100 ]; do echo line $i >&2; i=$((i+1)); done"  # 790 bytes
+    waits = f"{lines}; {lines}; while ! [ -e '{go_on}' ]; do sleep 0.01; done; echo the last >&2"
+    other = runtime(place, "/bin/sh", "-c", waits)
+    await other.start(wish)
+    await until(lambda: asyncio.to_thread(log.stat), lambda found: found.st_size == 2 * 790)
+    await other.instances()
+    kept = [f"line {number}" for number in range(100 - len(log.read_text().splitlines()), 100)]
+    assert log.read_text().splitlines() == kept
+    assert 450 < log.stat().st_size <= 500
+    go_on.touch()
+    await until(other.instances, lambda all_: all_[wish.instance].state == "exited")
+    assert log.read_text().splitlines() == [*kept, "the last"]
 
 
 async def test_nothing_of_the_server_s_is_left_in_the_folder_to_be_put_away(place):
