@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Coroutine
 
 import msgspec
+import structlog
 
 from commands.bus import Call, Command, Handlers, Outcome, origin_of_process
 from commands.deciding import decide, fold
@@ -16,8 +17,10 @@ from commands.ports.bots import Engine
 from domain import bots
 from domain.bots import ArchivePlace, Bot, BotCleared, BotFailed, BotStopRequested, deciding
 from domain.containers import STREAM, ContainerRemoved, ContainerStarted, ContainerStopped, ImagePulled
-from domain.errors import Invalid, NotFound, Unavailable
+from domain.errors import DomainError, Invalid, NotFound, Unavailable
 from domain.events import Event, Origin
+
+logger = structlog.get_logger()
 
 REMOVED_WITHIN_SECONDS = 60.0
 """How long the removal of a bot's container may take: its files are put away first."""
@@ -116,8 +119,12 @@ async def pull(command: PullImage, call: Call) -> Outcome:
 
 
 async def _pulled(ports: Ports, cause: Origin, image: str, pulling: Coroutine[object, object, int | None]) -> None:
-    """Wait for an image and record it. Raises as the engine does; how it goes is shown by those who read the engine."""
-    size = await pulling
+    """Wait for an image and record it. Why it does not come is told by those who read the engine, and by a log line."""
+    try:
+        size = await pulling
+    except DomainError as reason:
+        logger.warning("image_not_pulled", image=image, why=reason.message)
+        return
     origin = origin_of_process("containers", ports.new_id, cause)
     await _append(ports.log, origin, [ImagePulled(image=image, bytes=size, pulled_at=ports.clock())])
 
@@ -161,7 +168,7 @@ async def _archive(instance: str, place: ArchivePlace, call: Call) -> Outcome:
 
     Raises `Invalid` with the reason when they never will be, `Unavailable` when they still may.
     """
-    at = call.ports.clock()
+    at, here = call.ports.clock(), await call.ports.fleet.here()
     decided = await decide(
         call.ports.log,
         call.origin,
@@ -169,7 +176,7 @@ async def _archive(instance: str, place: ArchivePlace, call: Call) -> Outcome:
         new=bots.NEW,
         evolve=bots.evolve,
         decision=lambda bot: deciding.request_stop(
-            bot, instance=instance, skip_order_cancellation=False, archive=place, at_once=False, at=at
+            bot, instance=instance, skip_order_cancellation=False, archive=place, at_once=False, here=here, at=at
         ),
         answer=call.keep(None),
         request=call.request,

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from commands import containers
 from commands.containers import CleanContainers, PullBegun, PullImage, RemoveContainer, StartContainer, StopContainer
@@ -118,6 +119,18 @@ async def test_an_image_is_pulled_beside_the_answer_and_recorded_in_its_story():
         (recorded,) = (await outside.log.read([STREAM]))[STREAM]
         assert recorded.event == ImagePulled(image=IMAGE, bytes=17, pulled_at=T0)
         assert recorded.actor == "<containers>"
+
+
+async def test_an_image_that_does_not_come_is_named_and_not_recorded():
+    async with world() as outside:
+        outside.fleet.engine.bytes[IMAGE] = Invalid("manifest unknown")
+        with capture_logs() as lines:
+            await outside.do(PullImage(image=IMAGE))
+            await outside.quiet()
+        assert [line for line in lines if line["event"] == "image_not_pulled"] == [
+            {"event": "image_not_pulled", "log_level": "warning", "image": IMAGE, "why": "manifest unknown"}
+        ]
+        assert await outside.events(STREAM) == []
 
 
 async def test_an_image_that_is_being_pulled_is_not_pulled_twice():
