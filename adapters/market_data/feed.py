@@ -6,6 +6,7 @@ stale, and are never shown without that word.
 
 import asyncio
 import traceback
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
@@ -61,7 +62,7 @@ class _Making:
         )
 
 
-class Feed(Generic[News]):
+class Feed(ABC, Generic[News]):
     """What both kinds have in common: it listens, and knows whether what it heard can be believed."""
 
     kind = ""
@@ -178,8 +179,9 @@ class Feed(Generic[News]):
         """Wait for news, or for word that there are none."""
         await self._changed.wait()
 
+    @abstractmethod
     def _take(self, news: News) -> None:
-        raise NotImplementedError
+        """Keep what was heard."""
 
     def _note(self, count: int) -> None:
         """Note that something was heard."""

@@ -4,6 +4,7 @@ What many clients look at is asked for and written as JSON once for all of them.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -132,7 +133,7 @@ def _levels(levels: Sequence[Level]) -> list[tuple[float, float]]:
     return [(float(price), float(amount)) for price, amount in levels]
 
 
-class _Live(Generic[News]):
+class _Live(ABC, Generic[News]):
     """A subscription to a feed."""
 
     kind: ClassVar[str]
@@ -166,11 +167,13 @@ class _Live(Generic[News]):
                 await say(message)
                 await asyncio.sleep(self._interval)
 
+    @abstractmethod
     def _reading(self) -> AbstractAsyncContextManager[Reading[News]]:
-        raise NotImplementedError
+        """Begin to read the feed."""
 
+    @abstractmethod
     def _data(self, news: News) -> msgspec.Raw:
-        raise NotImplementedError
+        """Draw what was heard."""
 
 
 class BookTopic(_Live[Book]):
