@@ -43,10 +43,6 @@ class Runtime(Protocol):
         """
         ...
 
-    async def restart(self, instance: str) -> Instance:
-        """Start an instance that has exited, or stop and start one that runs. Raises `NotFound`, `Unavailable`."""
-        ...
-
     async def stop(self, instance: str, grace_seconds: float) -> int | None:
         """Ask the instance to end, end it after `grace_seconds`, and return its exit code where it can be told.
 
