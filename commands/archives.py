@@ -4,7 +4,8 @@ import msgspec
 import structlog
 
 from commands.bus import Call, Command, Handlers, Outcome
-from commands.deciding import append, fold
+from commands.deciding import append
+from commands.folding import load
 from commands.ports import Write
 from commands.ports.archives import Archives, Seen, Unreadable
 from domain import archives, bots
@@ -81,18 +82,18 @@ async def delete(command: DeleteArchive, call: Call) -> Outcome:
     there = await port_of(call).delete(command.path)
     stream, life = stream_of(command.path), bots.stream_of(bot)
     last = (await ports.log.last([stream]))[stream]
-    history = (await ports.log.read([life]))[life]
+    lived = await load(ports.log, life, bots.NEW, bots.evolve)
     noted = archives.delete(None if last is None else last.event, command.path, ports.clock())
     if not there and (last is None or not noted):
         raise NotFound(f"Database path '{command.path}' not found")
-    state = fold(bots.NEW, bots.evolve, history)
+    state = lived.state
     runs: list[Event] = []
     if state.deployed is not None and state.cleared and not state.run_deleted:
         runs = [bots.BotRunDeleted(instance=bot)]
     result = Deleted(bot=bot, runs=len(runs))
     writes = [
         Write(stream=stream, expected_version=0 if last is None else last.version, events=noted),
-        *([Write(stream=life, expected_version=history[-1].version, events=runs)] if runs else []),
+        *([Write(stream=life, expected_version=lived.version, events=runs)] if runs else []),
     ]
     position = await append(ports.log, writes, call.origin, answer=call.keep(result), request=call.request)
     return Outcome(result=result, position=position)

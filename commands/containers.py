@@ -11,7 +11,8 @@ import msgspec
 import structlog
 
 from commands.bus import Call, Command, Handlers, Outcome, origin_of_process
-from commands.deciding import decide, fold
+from commands.deciding import decide
+from commands.folding import load
 from commands.ports import Log, Ports
 from commands.ports.bots import Engine
 from domain import bots
@@ -159,8 +160,7 @@ async def _append(
 
 
 async def _bot(log: Log, instance: str) -> Bot:
-    stream = bots.stream_of(instance)
-    return fold(bots.NEW, bots.evolve, (await log.read([stream]))[stream])
+    return (await load(log, bots.stream_of(instance), bots.NEW, bots.evolve)).state
 
 
 async def _archive(instance: str, place: ArchivePlace, call: Call) -> Outcome:

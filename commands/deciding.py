@@ -1,4 +1,4 @@
-"""Load, fold, decide, append; again from the start when the stream moved meanwhile."""
+"""Load, decide, append; again from the start when the stream moved meanwhile."""
 
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -6,9 +6,10 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from commands.folding import load
 from commands.ports import Appended, Log, Write
 from domain.errors import StreamMoved
-from domain.events import Event, Origin, Recorded
+from domain.events import Event, Origin
 
 S = TypeVar("S")
 
@@ -30,11 +31,6 @@ class Decided(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     state: S
     events: Sequence[Event]
     position: int
-
-
-def fold(state: S, evolve: Callable[[S, Event], S], history: Sequence[Recorded]) -> S:
-    """Return the state after a stream's events."""
-    return reduce(lambda so_far, recorded: evolve(so_far, recorded.event), history, state)
 
 
 async def append(
@@ -65,16 +61,15 @@ async def decide(
     `Unavailable`, and `StreamMoved` when other writers always came first.
     """
     for attempt in range(1, ATTEMPTS + 1):
-        history = (await log.read([stream]))[stream]
-        state = fold(new, evolve, history)
+        loaded = await load(log, stream, new, evolve)
+        state = loaded.state
         events = decision(state)
         if not events and origin.idempotency_key is None:
-            return Decided(state=state, events=events, position=history[-1].position if history else 0)
-        version = history[-1].version if history else 0
+            return Decided(state=state, events=events, position=loaded.position)
         try:
             position = await append(
                 log,
-                [Write(stream=stream, expected_version=version, events=events)],
+                [Write(stream=stream, expected_version=loaded.version, events=events)],
                 origin,
                 answer=answer(reduce(evolve, events, state)) if callable(answer) else answer,
                 request=request,

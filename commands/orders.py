@@ -12,7 +12,8 @@ import msgspec
 import structlog
 
 from commands.bus import Call, Command, Handlers, Outcome, origin_of_process
-from commands.deciding import append, decide, fold
+from commands.deciding import append, decide
+from commands.folding import fold
 from commands.ports import Exchange, Log, Write
 from domain import orders
 from domain.errors import Invalid, Unavailable

@@ -14,7 +14,8 @@ import msgspec
 import structlog
 
 from commands.bus import Call, Command, Handlers, Outcome
-from commands.deciding import ATTEMPTS, append, fold
+from commands.deciding import ATTEMPTS, append
+from commands.folding import Folded, fold, load_all
 from commands.ports import Log, Ports, Write
 from domain import orders, portfolio, positions, reconciliation
 from domain.errors import StreamMoved, Unavailable
@@ -34,8 +35,10 @@ RECORDED_WITHIN_SECONDS = 3.0
 _LONGEST_ASKED = timedelta(minutes=5)
 """No venue is asked for longer. What is farther ahead was told before somebody set the clock back."""
 
+_UNKNOWN = positions.Known()
+
 _Told = dict[str, list[OrderFact | OrderObserved]]
-_History = Mapping[str, Sequence[Recorded]]
+_Orders = Mapping[str, Folded[orders.Order]]
 
 
 class RecordReport(Command, frozen=True, kw_only=True):
@@ -45,15 +48,15 @@ class RecordReport(Command, frozen=True, kw_only=True):
 
 
 class _Past(msgspec.Struct, frozen=True, kw_only=True):
-    """What the log holds of the streams that a report touches: all of some, the last event of the others."""
+    """What the log holds of the streams that a report touches: the state of some, the last event of the others."""
 
-    orders: _History
+    orders: _Orders
     last: Mapping[str, Recorded | None]
     pairs: Mapping[str, positions.Known]
 
     def seen(self) -> list[Recorded]:
         """Return the events that were read, but for those of pairs."""
-        return [r for history in self.orders.values() for r in history] + [r for r in self.last.values() if r]
+        return [r for order in self.orders.values() for r in order.newest] + [r for r in self.last.values() if r]
 
 
 class _Decided(msgspec.Struct, kw_only=True):
@@ -134,7 +137,7 @@ async def _past(log: Log, report: AccountReport) -> _Past:
         lists.append(reconciliation.stream_of(account, connector))
     last = await log.last(lists)
     return _Past(
-        orders=await log.read(list(dict.fromkeys(streams))),
+        orders=await load_all(log, list(dict.fromkeys(streams)), orders.NEW, orders.evolve),
         last=last,
         pairs=await _known(log, report, last),
     )
@@ -142,19 +145,19 @@ async def _past(log: Log, report: AccountReport) -> _Past:
 
 def _decide_orders(decided: _Decided, report: AccountReport, past: _Past) -> None:
     for stream, facts in _order_facts(report, past.orders).items():
-        history = past.orders[stream]
-        before = fold(orders.NEW, orders.evolve, history)
+        known = past.orders[stream]
+        before = known.state
         new = _unknown(stream, before, facts)
         if not new:
             continue
-        write = _continue(history, stream, new)
+        write = _continue(known, stream, new)
         decided.writes.append(write)
         order_id = stream.removeprefix(orders.stream_of(""))
         differences = reconciliation.of_order(order_id, before, new)
         decided.of_orders += [(difference, write.correlation_id) for difference in differences]
 
 
-def _order_facts(report: AccountReport, histories: _History) -> _Told:
+def _order_facts(report: AccountReport, known: _Orders) -> _Told:
     """Return stream → facts of the orders in a report, in its order; the streams of observed orders come first.
 
     An observed order that bears the id of one of ours is that one, if the log has it for this account. If not, somebody
@@ -165,7 +168,7 @@ def _order_facts(report: AccountReport, histories: _History) -> _Told:
     for order in report.observed:
         if order.client_order_id is not None:
             ours = orders.stream_of(order.client_order_id)
-            if _is_placed_here(histories[ours], report):
+            if _is_placed_here(known[ours], report):
                 continue
             stream_by_id[order.client_order_id] = _stream_of_observed(order)
         told.setdefault(_stream_of_observed(order), []).append(order)
@@ -178,8 +181,8 @@ def _stream_of_observed(order: OrderObserved) -> str:
     return orders.stream_of(orders.observed_id(order.account, order.connector, order.exchange_order_id))
 
 
-def _is_placed_here(history: Sequence[Recorded], report: AccountReport) -> bool:
-    first = history[0].event if history else None
+def _is_placed_here(known: Folded[orders.Order], report: AccountReport) -> bool:
+    first = known.first.event if known.first is not None else None
     return isinstance(first, OrderPlaced) and (first.account, first.connector) == (report.account, report.connector)
 
 
@@ -200,14 +203,14 @@ def _unknown(stream: str, order: orders.Order, facts: Sequence[OrderFact | Order
     return new
 
 
-def _continue(history: Sequence[Recorded], stream: str, events: Sequence[Event]) -> Write:
+def _continue(known: Folded[orders.Order], stream: str, events: Sequence[Event]) -> Write:
     """Return the write of an order's facts, in the story in which the order was placed."""
     return Write(
         stream=stream,
-        expected_version=len(history),
+        expected_version=known.version,
         events=events,
-        correlation_id=history[0].correlation_id if history else None,
-        causation_id=history[-1].command_id if history else None,
+        correlation_id=known.first.correlation_id if known.first is not None else None,
+        causation_id=known.newest[-1].command_id if known.newest else None,
     )
 
 
@@ -230,8 +233,10 @@ async def _known(log: Log, report: AccountReport, last: Mapping[str, Recorded | 
         for stream, facts in _pairs(report).items()
         if (before := last[stream]) is None or _says_all(before.event, facts)
     }
-    histories = await log.read([stream for stream in _pairs(report) if stream not in ends])
-    return {s: fold(positions.Known(), positions.learn, history) for s, history in (ends | histories).items()}
+    others = [stream for stream in _pairs(report) if stream not in ends]
+    read = await load_all(log, others, _UNKNOWN, positions.learn)
+    known = {stream: fold(_UNKNOWN, positions.learn, end) for stream, end in ends.items()}
+    return known | {stream: loaded.state for stream, loaded in read.items()}
 
 
 def _says_all(last: Event, facts: Sequence[FundingPaid | PositionObserved]) -> bool:

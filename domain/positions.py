@@ -100,11 +100,11 @@ EVENTS = (
 
 
 class Margin(msgspec.Struct, frozen=True, kw_only=True):
-    """How an account trades a perpetual connector. `pending` is what was asked for and not yet answered."""
+    """How an account trades a perpetual connector. `pending` is whether something was asked for and not answered."""
 
     mode: PositionMode = PositionMode.ONEWAY
     leverage: dict[str, int] = {}
-    pending: LeverageRequested | PositionModeRequested | None = None
+    pending: bool = False
 
 
 NEW = Margin()
@@ -124,13 +124,13 @@ def evolve(state: Margin, event: Event) -> Margin:
     """Return the margin settings after one more event."""
     match event:
         case LeverageRequested() | PositionModeRequested():
-            return msgspec.structs.replace(state, pending=event)
+            return msgspec.structs.replace(state, pending=True)
         case LeverageSet(trading_pair=pair, leverage=leverage):
-            return msgspec.structs.replace(state, leverage={**state.leverage, pair: leverage}, pending=None)
+            return msgspec.structs.replace(state, leverage={**state.leverage, pair: leverage}, pending=False)
         case PositionModeSet(mode=mode):
-            return msgspec.structs.replace(state, mode=mode, pending=None)
+            return msgspec.structs.replace(state, mode=mode, pending=False)
         case MarginRefused():
-            return msgspec.structs.replace(state, pending=None)
+            return msgspec.structs.replace(state, pending=False)
         case _:
             return state
 
@@ -175,7 +175,7 @@ def pay(state: Known, paid: FundingPaid) -> list[Event]:
 
 def request_leverage(state: Margin, *, account: str, connector: str, trading_pair: str, leverage: int) -> list[Event]:
     """Ask for a leverage (an integer from 1); asking for what is set already does nothing."""
-    if state.pending is None and state.leverage.get(trading_pair) == leverage:
+    if not state.pending and state.leverage.get(trading_pair) == leverage:
         return []
     return [LeverageRequested(account=account, connector=connector, trading_pair=trading_pair, leverage=leverage)]
 
@@ -189,13 +189,13 @@ def mode_of(word: str) -> PositionMode:
 
 def request_mode(state: Margin, *, account: str, connector: str, mode: PositionMode) -> list[Event]:
     """Ask for a position mode; asking for what is set already does nothing."""
-    if state.pending is None and state.mode is mode:
+    if not state.pending and state.mode is mode:
         return []
     return [PositionModeRequested(account=account, connector=connector, mode=mode)]
 
 
 def give_up(state: Margin, *, account: str, connector: str) -> list[Event]:
     """Note that what was asked for was never answered: what the venue has now is what it says."""
-    if state.pending is None:
+    if not state.pending:
         return []
     return [MarginRefused(account=account, connector=connector, reason="The server stopped before the venue answered")]

@@ -1,7 +1,7 @@
 """The event log on Postgres.
 
-`writer` commits appends in groups, `reader` asks over a small pool, `following` waits for what comes. The table, its
-lock and the append itself are in `migrations/`.
+`writer` commits appends in groups, `reader` asks over a small pool, `following` waits for what comes, `snapshots` keeps
+what long streams came to. The tables, the lock and the append itself are in `migrations/`.
 """
 
 import asyncio
@@ -14,8 +14,10 @@ from typing import Self
 from adapters.event_store.batches import Item, storable
 from adapters.event_store.following import Bell, Tail, follow
 from adapters.event_store.reader import Reader, recorded
+from adapters.event_store.snapshots import KeptSnapshots
 from adapters.event_store.writer import Writer
 from commands.ports import Appended, Write
+from commands.ports.snapshots import Recent, Snapshot
 from domain.events import Origin, Recorded
 
 __all__ = ["PostgresLog"]
@@ -24,11 +26,12 @@ __all__ = ["PostgresLog"]
 class PostgresLog:
     """The port `Log`, over one writing connection, a pool of reading ones and one that listens."""
 
-    def __init__(self, reader: Reader, writer: Writer, tail: Tail) -> None:
+    def __init__(self, reader: Reader, writer: Writer, tail: Tail, snapshots: KeptSnapshots) -> None:
         """Use `open` instead: these have to run."""
         self._reader = reader
         self._writer = writer
         self._tail = tail
+        self._snapshots = snapshots
 
     @classmethod
     @asynccontextmanager
@@ -41,6 +44,7 @@ class PostgresLog:
         bell = Bell(database_url)
         tail = Tail(reader, bell)
         writer = Writer(database_url, appended=tail.take)
+        snapshots = KeptSnapshots(reader)
         await writer.open()
         await reader.open()
         opener = asyncio.current_task()
@@ -50,11 +54,12 @@ class PostgresLog:
                 opener.cancel("The event log has failed")
 
         committing = asyncio.create_task(writer.run())
-        for_ever = [asyncio.create_task(run()) for run in (reader.streams.run, reader.lasts.run, bell.run, tail.run)]
+        runs = (reader.streams.run, reader.lasts.run, snapshots.together.run, bell.run, tail.run)
+        for_ever = [asyncio.create_task(run()) for run in runs]
         for task in (committing, *for_ever):
             task.add_done_callback(stop_opener)
         try:
-            yield cls(reader, writer, tail)
+            yield cls(reader, writer, tail, snapshots)
         finally:
             writer.close()
             await asyncio.wait([committing])
@@ -98,6 +103,19 @@ class PostgresLog:
         """Return the last event of each stream, None for one that does not exist."""
         found = await self._reader.lasts.rows([stream for stream in streams if storable(stream)])
         return {stream: recorded(found[stream][0]) if stream in found else None for stream in streams}
+
+    async def recent(self, streams: Sequence[str]) -> dict[str, Recent]:
+        """Return the newest snapshot of each stream with what comes after it."""
+        found = await self._snapshots.recent([stream for stream in streams if storable(stream)])
+        return {stream: found.get(stream, Recent()) for stream in streams}
+
+    async def beyond(self, stream: str, version: int) -> list[Recorded]:
+        """Return up to `AT_ONCE` events of a stream above a version, in order."""
+        return await self._snapshots.beyond(stream, version) if storable(stream) else []
+
+    async def keep(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot in place of an older one, if the server takes it."""
+        await self._snapshots.keep(snapshot)
 
     async def position(self) -> int:
         """Return the position of the log's last event, 0 for an empty log."""

@@ -129,6 +129,10 @@ class Reader:
 
         return await self._ask(fetch)
 
+    async def write(self, statement: str, values: Sequence[object]) -> None:
+        """Execute a statement that may be executed twice."""
+        await self._ask(lambda connection: connection.execute(statement.encode(), values, prepare=True))
+
     async def _ask(self, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         try:
             try:

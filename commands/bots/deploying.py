@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from commands.bus import Call, Command, Handlers, Outcome
-from commands.deciding import decide, fold
+from commands.deciding import decide
+from commands.folding import load
 from commands.ports import Ports
 from commands.ports.bots import Runtime
 from domain import accounts, strategies
@@ -150,13 +151,12 @@ async def _have(runtime: Runtime, image: str) -> None:
 
 async def _check_account(ports: Ports, name: str) -> None:
     stream = accounts.stream_of(name)
-    if not fold(accounts.NEW, accounts.evolve, (await ports.log.read([stream]))[stream]).exists:
+    if not (await load(ports.log, stream, accounts.NEW, accounts.evolve)).state.exists:
         raise NotFound(f"Account '{name[:100]}' not found")
 
 
 async def _check_source(ports: Ports, stream: str, what: str) -> None:
-    history = (await ports.log.read([stream]))[stream]
-    if fold(strategies.NEW_SOURCE, strategies.evolve_source, history).source is None:
+    if (await load(ports.log, stream, strategies.NEW_SOURCE, strategies.evolve_source)).state.source is None:
         raise NotFound(f"{what} not found. Save it, or copy it out of an image with 'nectar strategies import'.")
 
 
@@ -175,7 +175,7 @@ async def _controllers(ports: Ports, names: Sequence[str]) -> Mapping[str, str]:
 async def _config(ports: Ports, kind: strategies.Kind, name: str) -> Config:
     strategies.check_config_name(name)
     stream = config_stream(kind, name)
-    config = fold(strategies.NEW_CONFIG, strategies.evolve_config, (await ports.log.read([stream]))[stream])
+    config = (await load(ports.log, stream, strategies.NEW_CONFIG, strategies.evolve_config)).state
     if config.text is None:
         raise NotFound(f"Configuration '{name}' not found among those of {kind}")
     return config

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from commands.bus import Call, Command, Handlers, Outcome
-from commands.deciding import fold
+from commands.folding import load
 from commands.ports import Log
 from domain.bots import LIFE_EVENTS, NEW, Bot, evolve, next_step, stream_of
 from domain.errors import Invalid, Unavailable
@@ -101,9 +101,8 @@ async def await_stop(command: AwaitStop, call: Call) -> Outcome:
 async def _until(log: Log, instance: str, over: Callable[[Bot], bool], *, within: float) -> tuple[Bot, int]:
     """Return the bot as soon as it is over, or as it is when the time is; and where the log stands then."""
     stream = stream_of(instance)
-    history = (await log.read([stream]))[stream]
-    bot = fold(NEW, evolve, history)
-    position = history[-1].position if history else 0
+    loaded = await load(log, stream, NEW, evolve)
+    bot, position = loaded.state, loaded.position
     if over(bot):
         return bot, position
     try:

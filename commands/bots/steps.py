@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from commands.bus import origin_of_process
-from commands.deciding import decide, fold
+from commands.deciding import decide
+from commands.folding import fold, load
 from commands.ports import Ports
 from domain import accounts
 from domain.bots import (
@@ -50,6 +51,9 @@ Pause = Callable[[float], Awaitable[None]]
 
 Decision = Callable[[Bot], list[Event]]
 
+_WHERE_IT_RUNS = {Step.START, Step.STOP, Step.ARCHIVE, Step.CLEAR}
+"""Steps that only the runtime can do that started the bot."""
+
 
 class Life:
     """Carries one bot's life on. Its only memory is what it did not live to record, and since when it tries."""
@@ -69,7 +73,7 @@ class Life:
         while True:
             history, bot = await self._read()
             step = next_step(bot)
-            if step is None:
+            if step is None or await self._is_elsewhere(step, bot):
                 return
             began_at = self._ports.clock()
             # A life may have done other things for hours before somebody wants it started.
@@ -84,6 +88,10 @@ class Life:
                     await self._record(decision, cause)
                 ms = round((self._ports.clock() - began_at).total_seconds() * 1000, 2)
                 logger.info("bot_step", instance=self.instance, step=str(step), ms=ms)
+
+    async def _is_elsewhere(self, step: Step, bot: Bot) -> bool:
+        """Whether a step has to wait for another runtime: here the bot would be found gone, and taken for ended."""
+        return step in _WHERE_IT_RUNS and bool(bot.runtime) and not (await self._fleet.here()).has(bot)
 
     async def _read(self) -> tuple[list[Recorded], Bot]:
         stream = stream_of(self.instance)
@@ -155,7 +163,7 @@ class Life:
     ) -> Mapping[str, Mapping[str, object]]:
         """Return what the bot needs of its account's credentials, and no more (ADR 92)."""
         stream = accounts.stream_of(deployed.account)
-        account = fold(accounts.NEW, accounts.evolve, (await self._ports.log.read([stream]))[stream])
+        account = (await load(self._ports.log, stream, accounts.NEW, accounts.evolve)).state
         if not account.exists:
             raise Invalid(f"Account '{deployed.account}' not found")
         source = sources.get(script_path(deployed.strategy_name), "")
@@ -164,9 +172,12 @@ class Life:
         return {connector: credentials for connector, credentials in held.items() if credentials}
 
     async def _start(self, deployed: BotDeployed) -> Decision:
+        runtime = await self._fleet.runtime.place()
         made = await self._fleet.runtime.start(deployed)
         at = self._ports.clock()
-        return lambda bot: deciding.started(bot, instance=self.instance, runtime_id=made.runtime_id, at=at)
+        return lambda bot: deciding.started(
+            bot, instance=self.instance, runtime=runtime, runtime_id=made.runtime_id, at=at
+        )
 
     async def _undo(self) -> Decision:
         await self._fleet.runtime.stop(self.instance, self._fleet.grace_seconds)

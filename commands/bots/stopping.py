@@ -38,10 +38,10 @@ class DeleteBotRun(Command, frozen=True, kw_only=True):
 
 
 async def start(command: StartBot, call: Call) -> Outcome:
-    """Record the wish."""
-    at = call.ports.clock()
+    """Record the wish. Raises `Unavailable` while nobody can tell which runtime this is."""
+    at, here = call.ports.clock(), await call.ports.fleet.here()
     return await _wish(
-        call, command.instance, lambda bot: deciding.request_start(bot, instance=command.instance, at=at)
+        call, command.instance, lambda bot: deciding.request_start(bot, instance=command.instance, here=here, at=at)
     )
 
 
@@ -57,6 +57,7 @@ async def stop(command: StopBot, call: Call) -> Outcome:
             skip_order_cancellation=command.skip_order_cancellation,
             archive=None,
             at_once=command.at_once,
+            here=None,
             at=at,
         )
         if events and not broker.connected:
@@ -69,8 +70,8 @@ async def stop(command: StopBot, call: Call) -> Outcome:
 
 
 async def stop_and_archive(command: StopAndArchive, call: Call) -> Outcome:
-    """Record the wish."""
-    at = call.ports.clock()
+    """Record the wish. Raises `Unavailable` while nobody can tell which runtime this is."""
+    at, here = call.ports.clock(), await call.ports.fleet.here()
     return await _wish(
         call,
         command.instance,
@@ -80,6 +81,7 @@ async def stop_and_archive(command: StopAndArchive, call: Call) -> Outcome:
             skip_order_cancellation=command.skip_order_cancellation,
             archive=command.archive,
             at_once=False,
+            here=here,
             at=at,
         ),
     )

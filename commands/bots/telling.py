@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from commands.bus import Call, Command, Handlers, Outcome
-from commands.deciding import append, fold
+from commands.deciding import append
+from commands.folding import load
 from domain.bots import NEW, evolve, stream_of
 from domain.errors import NotFound, Unavailable
 
@@ -23,7 +24,7 @@ async def tell(command: TellBot, call: Call) -> Outcome:
     """Return the `data` of the bot's answer. Raises `NotFound` for an unknown bot, `Unavailable` without an answer."""
     ports = call.ports
     stream = stream_of(command.instance)
-    bot = fold(NEW, evolve, (await ports.log.read([stream]))[stream])
+    bot = (await load(ports.log, stream, NEW, evolve)).state
     if not bot.known or bot.cleared:
         raise NotFound(f"Bot {command.instance} not found")
     answer = await ports.fleet.line.command(

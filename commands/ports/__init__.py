@@ -12,6 +12,7 @@ import msgspec
 
 from commands.ports.archives import Archives
 from commands.ports.bots import Fleet
+from commands.ports.snapshots import Snapshots
 from commands.ports.strategies import Yaml
 from domain.accounts import Account
 from domain.connectors import ConfigField, TradingRule
@@ -55,8 +56,8 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
     answer: bytes | None = None
 
 
-class Log(Protocol):
-    """The event log."""
+class Log(Snapshots, Protocol):
+    """The event log, with snapshots of its long streams."""
 
     async def append(
         self, writes: Sequence[Write], origin: Origin, *, answer: bytes | None = None, request: bytes = b""

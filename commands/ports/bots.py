@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from domain.bots import ArchivePlace, BotDeployed
+from domain.bots import ArchivePlace, BotDeployed, Here
 from domain.events import Event
 
 State = Literal["running", "exited"]
@@ -26,6 +26,13 @@ class Runtime(Protocol):
 
     name: str
     """`docker`, `swarm` or `process`."""
+
+    async def place(self) -> str:
+        """Return which runtime this is: its name, and the id of its engine or Swarm where it has one that lasts.
+
+        The same for every server that finds the same instances. Raises `Unavailable`.
+        """
+        ...
 
     async def check(self, image: str) -> None:
         """Make sure that instances of an image can be made, pulling it if need be.
@@ -207,3 +214,9 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     """How long a bot may take to say that it is flat before its container is stopped all the same."""
     grace_seconds: float = 30.0
     """How long a container may take to end."""
+    gone: frozenset[str] = frozenset()
+    """Runtimes that are gone for good, as they were noted with what they had started."""
+
+    async def here(self) -> Here:
+        """Return where this server runs bots. Raises `Unavailable`."""
+        return Here(runtime=await self.runtime.place(), gone=self.gone)

@@ -9,7 +9,7 @@ import structlog
 from commands.abreast import abreast
 from commands.accounts import forget
 from commands.bus import Bus, origin_of_process
-from commands.deciding import fold
+from commands.folding import load
 from commands.ports import Ports
 from commands.positions import GiveUpMarginRequest
 from commands.processes.runner import Process
@@ -70,8 +70,7 @@ async def _reconnect(bus: Bus, name: str, wanted: Callable[[str], bool]) -> bool
 
 
 async def _account(ports: Ports, name: str) -> Account:
-    stream = stream_of(name)
-    return fold(NEW, evolve, (await ports.log.read([stream]))[stream])
+    return (await load(ports.log, stream_of(name), NEW, evolve)).state
 
 
 async def _connect(ports: Ports, name: str, account: Account, wanted: Callable[[str], bool]) -> list[str]:

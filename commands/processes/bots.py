@@ -11,7 +11,7 @@ import structlog
 
 from commands.bots.steps import Life, Pause
 from commands.bus import origin_of_process
-from commands.deciding import fold
+from commands.folding import load_all
 from commands.ports import Ports, Write
 from commands.ports.bots import Instance
 from domain.bots import (
@@ -20,13 +20,14 @@ from domain.bots import (
     BotDeployed,
     BotStartRequested,
     BotStopRequested,
+    Here,
     deciding,
     evolve,
     next_step,
     stream_of,
 )
 from domain.errors import DomainError, StreamMoved, Unavailable
-from domain.events import Event, Recorded
+from domain.events import Event
 
 logger = structlog.get_logger()
 
@@ -53,6 +54,7 @@ class BotKeeper:
         self._wanted: set[str] = set()
         self._working: set[str] = set()
         self._seen: dict[str, _Seen] = {}
+        self._elsewhere: set[str] = set()
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
@@ -78,16 +80,21 @@ class BotKeeper:
     async def look(self) -> None:
         """Compare what runs with what should, record where they differ, and go on where nobody does.
 
-        Raises `Unavailable` while the runtime or the log is away.
+        Of bots that another runtime started nothing can be told here. Raises `Unavailable` while the runtime or the log
+        is away.
         """
         instances = await self._ports.lookup.instances()
         await self._see(instances)
+        here = await self._fleet.here()
         found = await self._fleet.runtime.instances()
+        self._tell_elsewhere(here)
         for instance in instances:
             seen = self._seen[instance]
+            if not here.has(seen.bot):
+                continue
             if instance not in self._working and next_step(seen.bot) is not None:
                 self._care(instance, resumed=True)
-            await self._record(instance, seen, self._difference(instance, seen.bot, found))
+            await self._record(instance, seen, self._difference(instance, seen.bot, found, here))
 
     async def _see(self, instances: Sequence[str]) -> None:
         """Read the streams that have moved since the last look."""
@@ -100,16 +107,25 @@ class BotKeeper:
             for instance in instances
             if instance not in self._seen or self._seen[instance].version != versions[stream_of(instance)]
         ]
-        histories = await self._ports.log.read([stream_of(instance) for instance in moved]) if moved else {}
+        loaded = await load_all(self._ports.log, [stream_of(instance) for instance in moved], NEW, evolve)
         for instance in moved:
-            history: list[Recorded] = histories[stream_of(instance)]
-            self._seen[instance] = _Seen(version=history[-1].version if history else 0, bot=fold(NEW, evolve, history))
+            now = loaded[stream_of(instance)]
+            self._seen[instance] = _Seen(version=now.version, bot=now.state)
 
-    def _difference(self, instance: str, bot: Bot, found: Mapping[str, Instance]) -> list[Event]:
+    def _tell_elsewhere(self, here: Here) -> None:
+        """Say of each bot once that another runtime started it."""
+        elsewhere = {instance: seen.bot.runtime for instance, seen in self._seen.items() if not here.has(seen.bot)}
+        for instance in elsewhere.keys() - self._elsewhere:
+            logger.warning("bot_elsewhere", instance=instance, runtime=elsewhere[instance], here=here.runtime)
+        self._elsewhere = set(elsewhere)
+
+    def _difference(self, instance: str, bot: Bot, found: Mapping[str, Instance], here: Here) -> list[Event]:
         there = found.get(instance)
         at = self._ports.clock()
         if there is not None and there.state == "running":
-            return deciding.observed_running(bot, instance=instance, runtime_id=there.runtime_id, at=at)
+            return deciding.observed_running(
+                bot, instance=instance, runtime=here.runtime, runtime_id=there.runtime_id, at=at
+            )
         exit_code = None if there is None else there.exit_code
         return deciding.observed_exit(bot, instance=instance, exit_code=exit_code, at=at)
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 from commands.ports import Appended, Write
+from commands.ports.snapshots import Recent, Snapshot
 from domain import catalog
 from domain.events import Event, Origin, Recorded
 
@@ -46,6 +47,16 @@ class StubLog:
     async def last(self, streams: Sequence[str]) -> dict[str, Recorded | None]:
         versions = {stream: len(self._streams.get(stream, ())) for stream in streams}
         return {stream: self._recorded(stream, version) if version else None for stream, version in versions.items()}
+
+    async def recent(self, streams: Sequence[str]) -> dict[str, Recent]:
+        found = await self.read(streams)
+        return {stream: Recent(first=events[0] if events else None, events=events) for stream, events in found.items()}
+
+    async def beyond(self, stream: str, version: int) -> list[Recorded]:
+        return (await self.read([stream]))[stream][version:]
+
+    async def keep(self, snapshot: Snapshot) -> None:
+        return
 
     async def position(self) -> int:
         return self._position

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from commands.ports import Appended, Write
+from commands.ports.snapshots import AT_ONCE, Recent, Snapshot
 from domain import catalog
 from domain.errors import Conflict, StreamMoved, Unavailable
 from domain.events import Event, Origin, Recorded
@@ -22,6 +23,7 @@ class MemoryLog:
     def __init__(self) -> None:
         self.recorded: list[Recorded] = []
         self.reachable = True
+        self.snapshots: dict[str, Snapshot] = {}
         self._streams: dict[str, list[Recorded]] = {}
         self._keys: dict[tuple[str, str], tuple[bytes, Appended, datetime]] = {}
         self._grown = asyncio.Event()
@@ -78,6 +80,20 @@ class MemoryLog:
         """Return the last event of each stream, None for one that does not exist."""
         return {stream: events[-1] if events else None for stream, events in (await self.read(streams)).items()}
 
+    async def recent(self, streams: Sequence[str]) -> dict[str, Recent]:
+        """Return the newest snapshot of each stream with what comes after it."""
+        return {stream: self._recent(stream, events) for stream, events in (await self.read(streams)).items()}
+
+    async def beyond(self, stream: str, version: int) -> list[Recorded]:
+        """Return up to `AT_ONCE` events of a stream above a version, in order."""
+        return (await self.read([stream]))[stream][version : version + AT_ONCE]
+
+    async def keep(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot in place of an older one."""
+        older = self.snapshots.get(snapshot.stream)
+        if self.reachable and (older is None or older.version <= snapshot.version):
+            self.snapshots[snapshot.stream] = snapshot
+
     async def position(self) -> int:
         """Return the position of the log's last event, 0 for an empty log."""
         self._check_reachable()
@@ -100,6 +116,13 @@ class MemoryLog:
                 after = events[-1].position
             else:
                 await grown.wait()
+
+    def _recent(self, stream: str, events: Sequence[Recorded]) -> Recent:
+        kept, version, first = self.snapshots.get(stream), 1, events[0] if events else None
+        if kept is not None:
+            ours = len(events) >= kept.version and events[kept.version - 1].command_id == kept.command_id
+            kept, version = (kept, kept.version) if ours else (None, 1)
+        return Recent(snapshot=kept, first=first, events=events[version - 1 :][:AT_ONCE])
 
     def _record(  # noqa: PLR0917 - one row
         self, write: Write, version: int, event: Event, story: UUID | None, origin: Origin, now: datetime

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from commands.deciding import fold
+from commands.folding import fold
 from commands.ports import AccountMemory, Log, OpenOrder
 from domain import accounts, bots, orders, positions
 from domain.accounts import Account

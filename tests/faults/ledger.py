@@ -8,7 +8,7 @@ from typing import TypeVar
 import psycopg
 
 from adapters.event_store.reader import recorded
-from commands.deciding import fold
+from commands.folding import fold
 from domain import orders
 from domain.events import Event, Recorded
 from domain.orders import (
