@@ -6,14 +6,38 @@ object of the event's fields: readable with `psql` alone, amounts as strings, ti
 
 import msgspec
 
-from domain import accounts, archives, bots, containers, orders, portfolio, positions, rates, reconciliation, strategies
+from domain import (
+    accounts,
+    archives,
+    bots,
+    containers,
+    orders,
+    portfolio,
+    positions,
+    rates,
+    reconciliation,
+    strategies,
+    views,
+)
 from domain.events import Event
 from domain.upcasters import upcast
 from domain.values import Json
 
 TYPES: dict[str, type[Event]] = {
     event.__name__: event
-    for area in (accounts, orders, positions, portfolio, reconciliation, rates, bots, strategies, archives, containers)
+    for area in (
+        accounts,
+        orders,
+        positions,
+        portfolio,
+        reconciliation,
+        rates,
+        bots,
+        strategies,
+        archives,
+        containers,
+        views,
+    )
     for event in area.EVENTS
 }
 

@@ -16,12 +16,23 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-import psycopg
 from psycopg import sql
 
 from domain.errors import Conflict
 from domain.events import Recorded
-from projections.view import SCHEMA, Connection, Source, Stuck, View, connect, make_tables, prepare, take
+from projections.skips import leaving_out
+from projections.view import (
+    SCHEMA,
+    Connection,
+    Source,
+    Stuck,
+    View,
+    connect,
+    make_tables,
+    of_the_server,
+    prepare,
+    take,
+)
 
 Told = Callable[[int, int, float], None]
 """Is told the position reached, the position where the log ends, and the rate in positions per second."""
@@ -56,7 +67,7 @@ async def rebuild(database_url: str, source: Source, views: Sequence[View], *, t
     being rebuilt by somebody else, before anything is begun, and `Stuck` at an event that a view cannot take.
     """
     async with AsyncExitStack() as stack:
-        connections = [await stack.enter_async_context(_claimed(database_url, view)) for view in views]
+        connections = [await stack.enter_async_context(claimed(database_url, view)) for view in views]
         building = [
             await _shadow(connection, source, view) for view, connection in zip(views, connections, strict=True)
         ]
@@ -71,7 +82,7 @@ async def refuse_second(database_url: str, views: Sequence[View]) -> None:
     """Raise `Conflict` when one of the views is being rebuilt by somebody else."""
     async with AsyncExitStack() as stack:
         for view in views:
-            await stack.enter_async_context(_claimed(database_url, view))
+            await stack.enter_async_context(claimed(database_url, view))
 
 
 async def replay_into(
@@ -90,6 +101,7 @@ async def replay_into(
     async with await connect(database_url, schema) as connection:
         await connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
         await make_tables(connection, views)
+        views = await leaving_out(connection, views)
         filling = _Filling(connection=connection, views=views, at=dict.fromkeys((view.name for view in views), 0))
         reached = await _fill(source, [filling], told, upto=upto)
         await _index(filling)
@@ -97,7 +109,11 @@ async def replay_into(
 
 
 @asynccontextmanager
-async def _claimed(database_url: str, view: View) -> AsyncIterator[Connection]:
+async def claimed(database_url: str, view: View) -> AsyncIterator[Connection]:
+    """Keep others from building a view anew, and lend a connection to its shadow.
+
+    Raises `Conflict` when somebody else builds it.
+    """
     schema = _schema(view)
     async with await connect(database_url, schema) as connection:
         cursor = await connection.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", [f"nectar.{schema}"])
@@ -113,6 +129,7 @@ async def _claimed(database_url: str, view: View) -> AsyncIterator[Connection]:
 async def _shadow(connection: Connection, source: Source, view: View) -> _Filling:
     # Goes on with what another rebuild left behind, where that is of this definition and this log.
     await prepare(connection, [view])
+    [view] = await leaving_out(connection, [view])
     cursor = await connection.execute(
         "select position, mark, indexed from read.rebuilds"
         " where view = %s and fingerprint = %s and to_regnamespace(%s) is not null",
@@ -205,10 +222,8 @@ async def _take(
         await before
     try:
         await _commit(filling, page, total, rate)
-    except psycopg.OperationalError:
-        raise
     except Exception as error:
-        if not filling.kept:
+        if not filling.kept or of_the_server(error, filling.connection):
             raise
         if len(page) == 1:
             raise Stuck(filling.views[0].name, page[0], error) from error

@@ -17,15 +17,25 @@ import structlog
 from domain.errors import Conflict, Unavailable
 from domain.events import Recorded
 from projections.replay import rebuild
-from projections.view import Connection, Moved, Source, Stuck, View, checkpoints, connect, move, prepare, take
+from projections.skips import leaving_out, skips
+from projections.view import (
+    Connection,
+    Moved,
+    Source,
+    Stuck,
+    View,
+    checkpoints,
+    connect,
+    move,
+    of_the_server,
+    prepare,
+    take,
+)
 
 __all__ = ["Progress", "Projector", "Source", "View"]
 
 logger = structlog.get_logger()
 
-# SQLSTATE classes that say something of the server, not of the statement: connection, rollback by the server
-# (deadlock), resources, operator intervention, system error.
-_SERVER_TROUBLE = frozenset({"08", "40", "53", "57", "58"})
 _POLL_SECONDS = 0.005
 _RESTS, _LONGEST_REST_SECONDS = 2.0, 0.02
 """How many times as long as a batch took events gather after it while nobody waits for a view, and the most of that."""
@@ -72,13 +82,18 @@ class Progress:
 
     @property
     def failures(self) -> Mapping[str, str]:
-        """View → why it stopped; it stays where it is until the process is started again."""
+        """View → why it stopped; it stays where it is until its event is skipped or the process is started again."""
         return self._failures
 
     @property
     def stuck_at(self) -> Mapping[str, int]:
         """View → position of the event that it cannot take, for those that stopped at one."""
         return self._stuck_at
+
+    def resumed(self, view: str) -> None:
+        """Note that a view that had stopped goes on."""
+        self._failures.pop(view, None)
+        self._stuck_at.pop(view, None)
 
     @property
     def building(self) -> Mapping[str, Building]:
@@ -196,21 +211,28 @@ class Projector:
         following: asyncio.Task[None] | None = None
         building: asyncio.Task[list[View]] | None = None
         held: list[View] = []
+        stale: list[View] = []
         led: set[str] = set()
         try:
             while True:
                 ready: list[View] = []
+                if again := await self._skipped(leading):
+                    await self._stop(following)  # before they count as sound: what it reads is far ahead of them
+                    for view, at in again.items():
+                        logger.info("view_resumed", view=view, skipped=at)
+                        self._progress.resumed(view)
+                    held = [view for view in held if view.name not in again]
+                    led -= again.keys()
                 if self._lead and (won := await self._claim(leading, led)):
                     led |= {view.name for view in won}
                     known = await checkpoints(leading, won)
                     ready = [view for view in won if known[view.name][0] == view.fingerprint]
-                    if building is not None:
-                        ready += await building
-                    stale = [view for view in won if view not in ready]
-                    building = asyncio.create_task(self._build(stale)) if stale else None
-                elif building is not None and building.done():
-                    ready, building = building.result(), None
-                if ready:
+                    stale += [view for view in won if view not in ready]
+                if building is not None and building.done():
+                    ready, building = ready + building.result(), None
+                if stale and building is None:
+                    building, stale = asyncio.create_task(self._build(stale)), []
+                if ready or again:
                     await self._stop(following)
                     held += ready
                     self._progress.leads(view.name for view in held)
@@ -233,6 +255,12 @@ class Projector:
                 if await cursor.fetchone() == (True,):
                     won.append(view)
         return won
+
+    async def _skipped(self, leading: Connection) -> dict[str, int]:
+        # View → the event that it has stopped at, for those that are to leave it out.
+        stuck = self._progress.stuck_at
+        recorded = await skips(leading) if stuck else []
+        return {skip.view: skip.position for skip in recorded if stuck.get(skip.view) == skip.position}
 
     async def _build(self, stale: Sequence[View]) -> list[View]:
         # Together first, for one pass through the log; apart when one of them cannot be built.
@@ -285,6 +313,7 @@ class Projector:
         known = await checkpoints(working, views)
         self._at = {view.name: known[view.name][1] for view in views}
         self._progress.moved(self._at)
+        views = await leaving_out(working, views)
         clock = asyncio.get_running_loop().time
         async for batch in self._source.follow(min(self._at.values(), default=0)):
             async with self._applying:
@@ -307,11 +336,9 @@ class Projector:
                 await self._commit(working, waiting, batch)
             except Moved:
                 await self._look_again(working, waiting)
-            except psycopg.OperationalError as error:
-                if working.broken or error.sqlstate is None or error.sqlstate[:2] in _SERVER_TROUBLE:
+            except Exception as error:
+                if of_the_server(error, working):
                     raise
-                await self._take_apart(working, waiting, batch, error)
-            except Exception as error:  # noqa: BLE001 - whatever a view raises is the view's own
                 await self._take_apart(working, waiting, batch, error)
 
     async def _take_apart(

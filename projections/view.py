@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any, LiteralString, Protocol, TypeVar
 
 import msgspec
@@ -145,7 +145,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     `tables` and `indexes` are DDL with unqualified names; a key that `apply` needs stands in `tables`, everything else
     is added to the filled tables. `handles` names the events that `apply` is given, in position order; empty means
     every event. `revision` goes up when `apply` changes in what it writes: the view is then built anew, as it is when
-    its DDL changes.
+    its DDL changes. `skips` are the positions of events that it is never given; they stand in the log (`skips.py`).
     """
 
     name: str
@@ -154,6 +154,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     handles: tuple[type[Event], ...]
     apply: Apply
     revision: int = 1
+    skips: frozenset[int] = frozenset()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -182,6 +183,13 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return [e for e in events if e.position > after]
         return [e for e in events if type(e.event) in self.handles and e.position > after]
 
+    def runs(self, events: Sequence[Recorded], after: int) -> list[list[Recorded]]:
+        """Return the relevant events, cut where one is left out: `apply` may take its events as a range of the log."""
+        relevant = self.relevant(events, after)
+        if not relevant or not self.skips:
+            return [relevant] if relevant else []
+        return [list(run) for out, run in groupby(relevant, lambda e: e.position in self.skips) if not out]
+
 
 class Moved(Exception):
     """Say that a checkpoint is not where it was: somebody else has moved or replaced the view."""
@@ -197,6 +205,17 @@ class Stuck(Exception):
         )
         self.position = at.position
         self.why = why
+
+
+_SERVER_TROUBLE = frozenset({"08", "40", "53", "57", "58"})
+"""SQLSTATE classes: connection, rollback by the server (deadlock), resources, operator intervention, system error."""
+
+
+def of_the_server(error: Exception, connection: Connection) -> bool:
+    """Whether an error says something of the database, not of the view whose statement met it."""
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    return connection.broken or error.sqlstate is None or error.sqlstate[:2] in _SERVER_TROUBLE
 
 
 async def connect(database_url: str, schema: str = SCHEMA) -> Connection:
@@ -257,8 +276,10 @@ async def take(
     """Take events into views that have seen the log up to a position, `at`, or nothing of these events."""
     changes = Changes(connection)
     for view in views:
-        if relevant := view.relevant(events, 0 if at is None else at[view.name]):
-            await view.apply(changes, relevant)
+        for nth, run in enumerate(view.runs(events, 0 if at is None else at[view.name])):
+            if nth:
+                await changes.send()  # what the view reads now has to show what it wrote before
+            await view.apply(changes, run)
     await changes.send()
 
 

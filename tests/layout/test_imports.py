@@ -25,6 +25,7 @@ ROOTS = {
     "adapters.database",
     "adapters.rebuild",
     "adapters.serve",
+    "adapters.skip",
 }
 
 # What an adapter may import of ours beside other adapters: values of the domain, and the structs that its port speaks.
