@@ -18,11 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from commands.ports.bots import Instance
 from domain.bots import BotDeployed
-from domain.errors import Invalid, NotFound, Unavailable
+from domain.errors import Invalid, Unavailable
 
 T = TypeVar("T")
 
@@ -52,12 +50,6 @@ echo "$$" > "$0.session" || exit 1
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What has to be known to start an instance again."""
-
-    script_config: str | None
-
-
 class ProcessRuntime:
     """Processes of this machine as the place where bots run.
 
@@ -76,14 +68,16 @@ class ProcessRuntime:
         records: Path,
         config_password: str,
         environment: Mapping[str, str] | None = None,
-        grace_seconds: float = 30.0,
     ) -> None:
         self._command = tuple(command)
         self._bots = bots.absolute()
         self._records = records.absolute()
         self._config_password = config_password
         self._environment = os.environ if environment is None else environment
-        self._grace_seconds = grace_seconds
+
+    async def place(self) -> str:
+        """Return the name alone: the records of processes are of use on their own machine only."""
+        return self.name
 
     async def check(self, image: str) -> None:  # noqa: ARG002 - the port's
         """Make sure that there is a program to run. Raises `Invalid`, whatever the image."""
@@ -91,15 +85,7 @@ class ProcessRuntime:
 
     async def start(self, order: BotDeployed) -> Instance:
         """Run the program in the instance's folder, unless it runs there already."""
-        return await _apart(lambda: self._start(order.instance, Record(script_config=order.script_config)))
-
-    async def restart(self, instance: str) -> Instance:
-        """Start what has ended, or stop and start what runs."""
-        record = await _apart(lambda: self._record(instance))
-        if record is None:
-            raise NotFound(f"There is no process of instance '{instance}'")
-        await self.stop(instance, self._grace_seconds)
-        return await _apart(lambda: self._start(instance, record))
+        return await _apart(lambda: self._start(order))
 
     async def stop(self, instance: str, grace_seconds: float) -> int | None:
         """Ask the program to end, end it after `grace_seconds`, and return its exit code."""
@@ -128,7 +114,7 @@ class ProcessRuntime:
         def work() -> None:
             if self._runs(instance):
                 raise Invalid(f"Instance '{instance}' is running: its process cannot be removed")
-            for ending in ("json", "session", "exit", "new", "lock"):
+            for ending in ("session", "exit", "new", "lock"):
                 self._path(instance, ending).unlink(missing_ok=True)
 
         await _apart(work)
@@ -139,7 +125,7 @@ class ProcessRuntime:
         def work() -> dict[str, Instance]:
             with self._alone():
                 pass  # There are records to be read.
-            there = [path.stem for path in sorted(self._records.glob("*.json"))]
+            there = [path.stem for path in sorted(self._records.glob("*.lock"))]
             for instance in there:
                 _cut(self._bots / "instances" / instance / "logs" / "errors.log", ERRORS_BYTES)
             return {instance: self._shown(instance) for instance in there}
@@ -154,27 +140,26 @@ class ProcessRuntime:
             raise Invalid(f"The program that runs bots, '{self._command[0]}', is not there or cannot be run")
         return [str(Path(program).absolute()), *self._command[1:]]
 
-    def _start(self, instance: str, record: Record) -> Instance:
-        command = self._program()
+    def _start(self, order: BotDeployed) -> Instance:
+        command, instance = self._program(), order.instance
         folder = self._bots / "instances" / instance
         if not folder.is_dir():
             raise Invalid(f"Instance '{instance}' has no folder to run in")
         with self._alone(), self._locked(instance) as lock:
             if lock is not None:
-                self._write(instance, record)
                 self._share(folder)
                 self._path(instance, "exit").unlink(missing_ok=True)
                 self._path(instance, "session").unlink(missing_ok=True)
-                self._spawn(instance, record, command, folder, lock)
+                self._spawn(order, command, folder, lock)
         return self._shown(instance)
 
-    def _spawn(self, instance: str, record: Record, command: Sequence[str], folder: Path, lock: int) -> None:
+    def _spawn(self, order: BotDeployed, command: Sequence[str], folder: Path, lock: int) -> None:
         given = {"CONFIG_PASSWORD": self._config_password, "HEADLESS_MODE": "true"}
-        if record.script_config is not None:
-            given["SCRIPT_CONFIG"] = record.script_config
+        if order.script_config is not None:
+            given["SCRIPT_CONFIG"] = order.script_config
         passed_on = {name: value for name, value in self._environment.items() if name in _PASSED_ON}
         done = subprocess.run(
-            ["/bin/sh", "-c", _SHELL, str(self._records / instance), *command],
+            ["/bin/sh", "-c", _SHELL, str(self._records / order.instance), *command],
             cwd=folder,
             env={**passed_on, **given},
             pass_fds=[lock],
@@ -185,24 +170,13 @@ class ProcessRuntime:
         )
         if done.returncode or done.stderr:
             said = done.stderr.decode(errors="replace").strip()
-            raise Unavailable(f"Instance '{instance}' cannot be started with {shlex.join(command)}: {said}")
+            raise Unavailable(f"Instance '{order.instance}' cannot be started with {shlex.join(command)}: {said}")
 
     def _share(self, folder: Path) -> None:
         """Show the strategies' sources in the instance's folder, as in a container."""
         for name in _SHARED:
             with suppress(FileExistsError):
                 (folder / name).symlink_to(self._bots / name)
-
-    def _write(self, instance: str, record: Record) -> None:
-        unfinished = self._path(instance, "json.new")
-        unfinished.write_bytes(msgspec.json.encode(record))
-        unfinished.rename(self._path(instance, "json"))
-
-    def _record(self, instance: str) -> Record | None:
-        try:
-            return msgspec.json.decode(self._path(instance, "json").read_bytes(), type=Record)
-        except FileNotFoundError:
-            return None
 
     def _path(self, instance: str, ending: str) -> Path:
         return self._records / f"{instance}.{ending}"

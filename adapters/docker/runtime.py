@@ -19,7 +19,7 @@ from adapters.docker.connection import INSTANCE, OWNER, Connection, exit_code, i
 from adapters.docker.images import Images
 from commands.ports.bots import Instance, State
 from domain.bots import BotDeployed
-from domain.errors import Invalid, NotFound
+from domain.errors import Invalid
 
 T = TypeVar("T")
 
@@ -62,7 +62,6 @@ class DockerRuntime:
         bots: Path,
         config_password: str,
         seen_by_engine: Path | None = None,
-        grace_seconds: float = 30.0,
     ) -> None:
         self._connection = connection
         self._images = images
@@ -70,7 +69,14 @@ class DockerRuntime:
         self._bots = bots
         self._config_password = config_password
         self._seen = seen_by_engine or bots
-        self._grace_seconds = grace_seconds
+        self._place: str | None = None
+
+    async def place(self) -> str:
+        """Return the engine's id behind the name; the name alone of an engine without one that lasts."""
+        if self._place is None:
+            engine = await self._connection.ask("The engine", _lasting_id)
+            self._place = f"{self.name}:{engine}" if engine else self.name
+        return self._place
 
     async def check(self, image: str) -> None:
         """Make sure that containers of an image can be made, pulling it if need be."""
@@ -79,21 +85,6 @@ class DockerRuntime:
     async def start(self, order: BotDeployed) -> Instance:
         """Make the container, once, and have it run; return it."""
         return await self._ask(order.instance, lambda client: self._start(client, order))
-
-    async def restart(self, instance: str) -> Instance:
-        """Start a container that has exited, or stop and start one that runs."""
-
-        def work(client: docker.APIClient) -> Instance:
-            found = self._find(client, instance)
-            if found is None:
-                raise NotFound(f"There is no container of instance '{instance}'")
-            try:
-                client.restart(found["Id"], timeout=round(self._grace_seconds))
-            except APIError as e:
-                raise refusal(f"Container '{instance}'", e) from e
-            return self._shown(client, found["Id"])
-
-        return await self._ask(instance, work)
 
     async def stop(self, instance: str, grace_seconds: float) -> int | None:
         """Ask the container to end, end it after `grace_seconds`, and return its exit code."""
@@ -226,6 +217,12 @@ class DockerRuntime:
             state=state,
             exit_code=found["State"]["ExitCode"] if found["State"]["Status"] == "exited" else None,
         )
+
+
+def _lasting_id(client: docker.APIClient) -> str:
+    """Return the id of an engine, "" where it has none: Podman makes another one up for each answer."""
+    first, again = (str(client.info().get("ID") or "") for _ in range(2))
+    return first if first == again else ""
 
 
 def _is_there(client: docker.APIClient, container: str) -> bool:

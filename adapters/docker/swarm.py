@@ -77,6 +77,14 @@ class SwarmRuntime:
             volume_driver=volume_driver,
             volume_options=volume_options or {},
         )
+        self._place: str | None = None
+
+    async def place(self) -> str:
+        """Return the Swarm's id behind the name: every manager gives the same."""
+        if self._place is None:
+            swarm = await self._ask("The Swarm", lambda client: client.inspect_swarm())
+            self._place = f"{self.name}:{swarm['ID']}"
+        return self._place
 
     async def check(self, image: str) -> None:
         """Make sure that services of an image can be made: the manager has to have it, to know how it begins."""
@@ -92,21 +100,7 @@ class SwarmRuntime:
             return await self._run(instance, found, force=0)
         if self._shown(found, await self._tasks(found)).state == "running":
             return await self._run(instance, found, force=_force(found))
-        return await self.restart(instance)
-
-    async def restart(self, instance: str) -> Instance:
-        """Start the task again that has ended, or stop and start the one that runs, where its volumes are."""
-        found = await self._find(instance)
-        if found is None:
-            raise NotFound(f"There is no service of instance '{instance}'")
-        force = _force(found) + 1
-        task = dict(found["Spec"]["TaskTemplate"])
-        task["ForceUpdate"] = force
-        node = found["Spec"]["Labels"].get(NODE)
-        if node is not None and self._terms.volume_driver is None:
-            task["Placement"] = {"Constraints": [*self._terms.constraints, f"node.id=={node}"]}
-        await self._update(found, task=task, replicas=1, marks={EXIT_CODE: None})
-        return await self._run(instance, found, force=force)
+        return await self._start_again(found)
 
     async def stop(self, instance: str, grace_seconds: float) -> int | None:
         """Ask the task to end, and return its exit code; the grace is what the service was made with."""
@@ -210,6 +204,17 @@ class SwarmRuntime:
         if NODE not in now["Spec"]["Labels"]:
             await self._mark(instance, NODE, tasks[0]["NodeID"])
         return self._shown(now, tasks)
+
+    async def _start_again(self, found: Found) -> Instance:
+        """Have a new task run where the service's volumes are."""
+        force = _force(found) + 1
+        task = dict(found["Spec"]["TaskTemplate"])
+        task["ForceUpdate"] = force
+        node = found["Spec"]["Labels"].get(NODE)
+        if node is not None and self._terms.volume_driver is None:
+            task["Placement"] = {"Constraints": [*self._terms.constraints, f"node.id=={node}"]}
+        await self._update(found, task=task, replicas=1, marks={EXIT_CODE: None})
+        return await self._run(found["Spec"]["Name"], found, force=force)
 
     async def _mark(self, instance: str, label: str, value: str) -> None:
         """Note something on the service, which leaves its task alone; others may change it at the same time."""

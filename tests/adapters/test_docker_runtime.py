@@ -145,6 +145,6 @@ async def test_an_engine_s_own_fault_is_unavailable(place, monkeypatch):
         raise APIError("the disk is full", response=response, explanation="the disk is full")
 
     monkeypatch.setattr(DockerRuntime, "_find", broken)
-    for asked in (place.runtime.restart("x"), place.runtime.stop("x", 1), place.runtime.remove("x")):
+    for asked in (place.runtime.stop("x", 1), place.runtime.remove("x")):
         with pytest.raises(Unavailable, match=r"^Container 'x': the disk is full"):
             await asked

@@ -266,7 +266,7 @@ async def test_what_happened_outside_is_found_and_recorded_once():
         await w.keeper.look()
         await w.keeper.look()
         assert (await kinds(w))[3:] == ["Stopped"]
-        await w.fleet.runtime.restart(NAME)
+        await w.fleet.runtime.start(w.fleet.runtime.orders[NAME])
         await w.keeper.look()
         await w.keeper.look()
         assert (await kinds(w))[3:] == ["Stopped", "Started"]

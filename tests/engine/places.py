@@ -161,7 +161,6 @@ class ProcessPlace(FolderPlace):
             records=records,
             config_password=PASSWORD,
             environment={"PATH": "/usr/bin:/bin", "DATABASE_URL": "a secret of the server"},
-            grace_seconds=5,
         )
 
     def take(self, name: str) -> None:
@@ -206,7 +205,6 @@ class DockerPlace(FolderPlace):
             owner=self.owner,
             bots=self.bots,
             config_password=PASSWORD,
-            grace_seconds=5,
         )
 
     def take(self, name: str) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from commands.ports.bots import Instance
-from domain.errors import Invalid, NotFound, Unavailable
+from domain.errors import Invalid, Unavailable
 from tests.engine.places import Place
 
 T = TypeVar("T")
@@ -86,6 +86,16 @@ async def test_what_has_exited_is_started_again_by_a_start(place):
     assert len(await started(place, wish.instance, 2)) == 2
 
 
+async def test_what_was_stopped_is_started_again_by_a_start(place):
+    wish = place.prepare(name())
+    await place.runtime.start(wish)
+    await started(place, wish.instance)
+    await place.runtime.stop(wish.instance, 20)
+    assert (await place.again().start(wish)).state == "running"
+    assert len(await started(place, wish.instance, 2)) == 2
+    assert (await shown(place, wish.instance)).exit_code is None
+
+
 async def test_a_stop_lets_the_program_end_by_itself(place):
     wish = place.prepare(name())
     await place.runtime.start(wish)
@@ -108,30 +118,6 @@ async def test_stopping_what_does_not_run_is_no_error(place):
     await place.runtime.start(wish)
     await exited(place, wish.instance)
     assert await place.runtime.stop(wish.instance, 1) == 4
-
-
-async def test_what_has_exited_is_restarted(place):
-    wish = place.prepare(name())
-    await place.runtime.start(wish)
-    await started(place, wish.instance)
-    await place.runtime.stop(wish.instance, 20)
-    assert (await place.runtime.restart(wish.instance)).state == "running"
-    assert len(await started(place, wish.instance, 2)) == 2
-    assert (await shown(place, wish.instance)).exit_code is None
-
-
-async def test_what_runs_is_stopped_and_started_by_a_restart(place):
-    wish = place.prepare(name())
-    await place.runtime.start(wish)
-    await started(place, wish.instance)
-    assert (await place.again().restart(wish.instance)).state == "running"
-    assert len(await started(place, wish.instance, 2)) == 2
-
-
-async def test_what_is_not_there_cannot_be_restarted(place):
-    missing = name()
-    with pytest.raises(NotFound, match=missing):
-        await place.runtime.restart(missing)
 
 
 async def test_what_was_removed_is_not_there_any_more(place):
@@ -164,8 +150,6 @@ async def test_a_name_that_others_have_is_refused_and_theirs_left_alone(place):
         await place.runtime.start(wish)
     assert await place.runtime.instances() == {}
     assert await place.runtime.stop(wish.instance, 1) is None
-    with pytest.raises(NotFound):
-        await place.runtime.restart(wish.instance)
     await place.runtime.remove(wish.instance)
     with pytest.raises(Invalid, match=f"'{wish.instance}' is taken"):
         await place.runtime.start(wish)
