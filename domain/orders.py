@@ -166,6 +166,9 @@ class Status(StrEnum):
 OPEN = frozenset({Status.PLACED, Status.UNKNOWN, Status.ACCEPTED})
 """The statuses of an order that may still trade."""
 
+_NOT_ACCEPTED = frozenset({Status.PLACED, Status.UNKNOWN, Status.REJECTED, Status.FAILED})
+"""Those in which the venue's book is not known to have held it: a fill or an acceptance says that it did."""
+
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What decisions need to know of an order. `filled` in base, `trade_ids` those counted already."""
@@ -221,10 +224,9 @@ def evolve(state: Order, event: Event) -> Order:
                 exchange_order_id=event.exchange_order_id,
             )
         case OrderAccepted(exchange_order_id=exchange_order_id):
-            late = state.status in (Status.PLACED, Status.UNKNOWN, Status.REJECTED, Status.FAILED)
             return change(
                 state,
-                status=Status.ACCEPTED if late else state.status,
+                status=Status.ACCEPTED if state.status in _NOT_ACCEPTED else state.status,
                 exchange_order_id=exchange_order_id,
             )
         case OrderFilled():
@@ -249,7 +251,7 @@ def evolve(state: Order, event: Event) -> Order:
 
 def _filled(state: Order, trade: OrderFilled) -> Order:
     filled = state.filled + trade.amount
-    late = state.status in (Status.PLACED, Status.UNKNOWN, Status.REJECTED, Status.FAILED)
+    late = state.status in _NOT_ACCEPTED
     status = Status.FILLED if filled >= state.amount else Status.ACCEPTED if late else state.status
     return msgspec.structs.replace(
         state,

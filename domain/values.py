@@ -108,14 +108,16 @@ class Ids(AbstractSet[str]):
 
     def plus(self, name: str) -> "Ids":
         """Return the set with one more id."""
-        if name in self:
+        places, length = self._places, self._length
+        if places.get(name, length) < length:
             return self
-        if not self._length or len(self._places) > self._length:  # the next place is another line's
-            return Ids((*self, name))
+        if not length:  # the empty set is everybody's
+            places = {}
+        elif len(places) > length:  # the next place is another line's
+            places = dict(zip(islice(places, length), range(length), strict=True))
+        places[name] = length
         more = Ids()
-        more._places = self._places
-        more._places[name] = self._length
-        more._length = self._length + 1
+        more._places, more._length = places, length + 1
         return more
 
 

@@ -41,6 +41,14 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     total: int
 
 
+_encode = msgspec.json.Encoder().encode
+
+
+def iso(at: datetime) -> str:
+    """Return a time in UTC as `isoformat` does, which takes several times as long."""
+    return _encode(at)[1:-2].decode() + "+00:00"  # without the quotes, and Z in the other spelling
+
+
 async def page(
     connection: Connection,
     listing: Listing,

@@ -38,10 +38,10 @@ def _new(order_id: str, recorded: Recorded, event: OrderPlaced | OrderObserved) 
     return Row(
         order_id=order_id,
         position=recorded.position,
-        side=event.side.value,
-        order_type=event.order_type.value,
+        side=event.side,
+        order_type=event.order_type,
         price=event.price,
-        position_action=event.position_action.value,
+        position_action=event.position_action,
         server=event.server if isinstance(event, OrderPlaced) else None,
         placed_at=event.placed_at if isinstance(event, OrderPlaced) else event.observed_at,
         updated_at=recorded.recorded_at,
@@ -51,21 +51,21 @@ def _new(order_id: str, recorded: Recorded, event: OrderPlaced | OrderObserved) 
 
 def _take(row: Row, recorded: Recorded) -> None:
     event = recorded.event
-    row.state = evolve(row.state, event)
+    state = row.state = evolve(row.state, event)
     row.updated_at = recorded.recorded_at
     match event:
-        case OrderFilled(amount=amount, price=price, fee=fee, fee_currency=currency):
-            row.spent += amount * price
-            row.fee_currency = row.fee_currency or currency
-            if currency == row.fee_currency:
-                row.fee_paid = fee if row.fee_paid is None else row.fee_paid + fee
-        case OrderRejected(reason=reason) | OrderFailed(reason=reason) | OrderExpired(reason=reason):
-            row.reason = reason
-        case CancelRequested(requested_at=requested_at):
-            row.cancel_requested_at = requested_at
+        case OrderFilled():
+            row.spent += event.amount * event.price
+            row.fee_currency = row.fee_currency or event.fee_currency
+            if event.fee_currency == row.fee_currency:
+                row.fee_paid = event.fee if row.fee_paid is None else row.fee_paid + event.fee
+        case OrderRejected() | OrderFailed() | OrderExpired():
+            row.reason = event.reason
+        case CancelRequested():
+            row.cancel_requested_at = event.requested_at
         case _:
             pass
-    if not row.state.cancel_requested:
+    if not state.cancel_requested:
         row.cancel_requested_at = None
 
 
@@ -93,7 +93,7 @@ async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
     for recorded in events:
         order_id = recorded.stream[prefix:]
         event = recorded.event
-        if isinstance(event, OrderPlaced | OrderObserved):
+        if isinstance(event, (OrderPlaced, OrderObserved)):  # a union would be made anew for each event
             row = rows[order_id] = _new(order_id, recorded, event)
         else:
             row = rows[order_id]
@@ -102,7 +102,8 @@ async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
                 trades.append(trade_row(row, recorded.position, event))
         if (told_at := _SEEN_AT.get(type(event))) is not None:
             at, key = told_at(event), (row.state.account, row.state.connector)
-            seen[key] = max(at, seen.get(key, at))
+            if key not in seen or at > seen[key]:
+                seen[key] = at
     if known:
         await changes.put("orders", [order_row(rows[order_id]) for order_id in known], _CHANGED)
     if new := [order_row(row) for order_id, row in rows.items() if order_id not in known]:
@@ -135,7 +136,7 @@ async def _load(changes: Changes, order_ids: Sequence[str]) -> dict[str, Row]:
         return {}
     columns = ", ".join(OrderRow.__struct_fields__)
     found = await changes.rows(f"select {columns} from orders where order_id = any(%s) order by position", [order_ids])
-    return {row[0]: loaded(OrderRow(*row)) for row in found}
+    return {row[0]: loaded(dict(zip(OrderRow.__struct_fields__, row, strict=True))) for row in found}
 
 
 VIEW = View(name="orders", tables=TABLES, indexes=INDEXES, handles=orders.EVENTS, apply=apply, revision=2)

@@ -1,15 +1,19 @@
 """Orders and trades as clients read them, and the row that an order is while events are taken in."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
 from domain.orders import Order, OrderFilled, Status, average_price
 from domain.values import ZERO
+from projections.paging import iso
 from projections.view import text
 
-_ENDED_BY = (Status.REJECTED, Status.FAILED, Status.EXPIRED)
+_ENDED_BY = frozenset({Status.REJECTED, Status.FAILED, Status.EXPIRED})
+_ACCEPTED, _PARTIALLY_FILLED = Status.ACCEPTED, "PARTIALLY_FILLED"
 _STATUS = {
     Status.PLACED: "SUBMITTED",
     Status.UNKNOWN: "SUBMITTED",
@@ -65,7 +69,7 @@ class TradeItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderRow(msgspec.Struct, frozen=True):
-    """A row of the table of orders, in the order of its columns."""
+    """A row of the table of orders, in the order of its columns; times are ISO 8601, made once for column and item."""
 
     order_id: str
     position: int
@@ -78,12 +82,12 @@ class OrderRow(msgspec.Struct, frozen=True):
     price: Decimal | None
     position_action: str
     server: str | None
-    placed_at: datetime
-    updated_at: datetime
+    placed_at: str
+    updated_at: str
     state: str
     status: str
     exchange_order_id: str | None
-    cancel_requested_at: datetime | None
+    cancel_requested_at: str | None
     filled: Decimal
     spent: Decimal
     fee_paid: Decimal | None
@@ -106,7 +110,7 @@ class TradeRow(msgspec.Struct, frozen=True, kw_only=True):
     price: Decimal
     fee: Decimal
     fee_currency: str | None
-    filled_at: datetime
+    filled_at: str
     wire: str
 
 
@@ -132,68 +136,44 @@ class Row(msgspec.Struct):
     @property
     def status(self) -> str:
         """The contract's word for where the order stands."""
-        if self.state.status is Status.ACCEPTED and self.state.filled:
-            return "PARTIALLY_FILLED"
-        return _STATUS[self.state.status]
+        status = self.state.status
+        return _PARTIALLY_FILLED if status is _ACCEPTED and self.state.filled else _STATUS[status]
 
     @property
     def counted(self) -> tuple[str, str, str, str]:
         """The count that the order is in."""
-        return self.state.account, self.state.connector, self.state.trading_pair, self.status
+        state = self.state
+        return state.account, state.connector, state.trading_pair, self.status
 
 
 _encode = msgspec.json.Encoder().encode
 
 
-def on_the_wire(row: Row) -> str:
-    """Return an order as clients read it. The fee is what was paid in the currency of its first fill."""
-    state = row.state
-    average = average_price(state.filled, row.spent)
-    return _encode(
-        OrderItem(
-            order_id=row.order_id,
-            account_name=state.account,
-            connector_name=state.connector,
-            trading_pair=state.trading_pair,
-            trade_type=row.side,
-            order_type=row.order_type,
-            amount=float(state.amount),
-            price=None if row.price is None else float(row.price),
-            status=row.status,
-            filled_amount=float(state.filled),
-            average_fill_price=None if average is None else float(average),
-            fee_paid=None if row.fee_paid is None else float(row.fee_paid),
-            fee_currency=text(row.fee_currency),
-            created_at=row.placed_at.isoformat(),
-            updated_at=row.updated_at.isoformat(),
-            exchange_order_id=text(state.exchange_order_id),
-            error_message=text(row.reason) if state.status in _ENDED_BY else None,
-        )
-    ).decode()
-
-
-def trade_on_the_wire(row: Row, trade: OrderFilled) -> str:
-    """Return a trade as clients read it."""
-    return _encode(
-        TradeItem(
-            trade_id=f"{row.order_id}_{trade.trade_id}",
-            order_id=row.order_id,
-            account_name=row.state.account,
-            connector_name=row.state.connector,
-            trading_pair=row.state.trading_pair,
-            trade_type=row.side,
-            amount=float(trade.amount),
-            price=float(trade.price),
-            fee_paid=float(trade.fee),
-            fee_currency=trade.fee_currency,
-            timestamp=trade.filled_at.isoformat(),
-        )
-    ).decode()
-
-
 def order_row(row: Row) -> OrderRow:
-    """Return an order as it is kept."""
-    state = row.state
+    """Return an order as it is kept. The fee of its item is what was paid in the currency of its first fill."""
+    state, status, reason = row.state, row.status, text(row.reason)
+    average = average_price(state.filled, row.spent)
+    fee_currency, exchange_order_id = text(row.fee_currency), text(state.exchange_order_id)
+    placed_at, updated_at = iso(row.placed_at), iso(row.updated_at)
+    item = OrderItem(
+        order_id=row.order_id,
+        account_name=state.account,
+        connector_name=state.connector,
+        trading_pair=state.trading_pair,
+        trade_type=row.side,
+        order_type=row.order_type,
+        amount=float(state.amount),
+        price=None if row.price is None else float(row.price),
+        status=status,
+        filled_amount=float(state.filled),
+        average_fill_price=None if average is None else float(average),
+        fee_paid=None if row.fee_paid is None else float(row.fee_paid),
+        fee_currency=fee_currency,
+        created_at=placed_at,
+        updated_at=updated_at,
+        exchange_order_id=exchange_order_id,
+        error_message=reason if state.status in _ENDED_BY else None,
+    )
     return OrderRow(
         order_id=row.order_id,
         position=row.position,
@@ -206,65 +186,79 @@ def order_row(row: Row) -> OrderRow:
         price=row.price,
         position_action=row.position_action,
         server=row.server,
-        placed_at=row.placed_at,
-        updated_at=row.updated_at,
-        state=state.status.value,
-        status=row.status,
-        exchange_order_id=text(state.exchange_order_id),
-        cancel_requested_at=row.cancel_requested_at,
+        placed_at=placed_at,
+        updated_at=updated_at,
+        state=state.status,
+        status=status,
+        exchange_order_id=exchange_order_id,
+        cancel_requested_at=None if row.cancel_requested_at is None else iso(row.cancel_requested_at),
         filled=state.filled,
         spent=row.spent,
         fee_paid=row.fee_paid,
-        fee_currency=text(row.fee_currency),
-        reason=text(row.reason),
-        wire=on_the_wire(row),
+        fee_currency=fee_currency,
+        reason=reason,
+        wire=_encode(item).decode(),
     )
 
 
-def loaded(kept: OrderRow) -> Row:
-    """Return an order as events are taken into it; trades that are counted already do not come again."""
+def loaded(kept: Mapping[str, Any]) -> Row:
+    """Return an order as events are taken into it, from its columns; trades that are counted already come no more."""
     return Row(
-        order_id=kept.order_id,
-        position=kept.position,
-        side=kept.side,
-        order_type=kept.order_type,
-        price=kept.price,
-        position_action=kept.position_action,
-        server=kept.server,
-        placed_at=kept.placed_at,
-        updated_at=kept.updated_at,
+        order_id=kept["order_id"],
+        position=kept["position"],
+        side=kept["side"],
+        order_type=kept["order_type"],
+        price=kept["price"],
+        position_action=kept["position_action"],
+        server=kept["server"],
+        placed_at=kept["placed_at"],
+        updated_at=kept["updated_at"],
         state=Order(
-            status=Status(kept.state),
-            account=kept.account,
-            connector=kept.connector,
-            trading_pair=kept.trading_pair,
-            amount=kept.amount,
-            filled=kept.filled,
-            exchange_order_id=kept.exchange_order_id,
-            cancel_requested=kept.cancel_requested_at is not None,
+            status=Status(kept["state"]),
+            account=kept["account"],
+            connector=kept["connector"],
+            trading_pair=kept["trading_pair"],
+            amount=kept["amount"],
+            filled=kept["filled"],
+            exchange_order_id=kept["exchange_order_id"],
+            cancel_requested=kept["cancel_requested_at"] is not None,
         ),
-        cancel_requested_at=kept.cancel_requested_at,
-        spent=kept.spent,
-        fee_paid=kept.fee_paid,
-        fee_currency=kept.fee_currency,
-        reason=kept.reason,
+        cancel_requested_at=kept["cancel_requested_at"],
+        spent=kept["spent"],
+        fee_paid=kept["fee_paid"],
+        fee_currency=kept["fee_currency"],
+        reason=kept["reason"],
     )
 
 
 def trade_row(row: Row, position: int, trade: OrderFilled) -> TradeRow:
     """Return a trade of an order as it is kept."""
+    state, filled_at = row.state, iso(trade.filled_at)
+    item = TradeItem(
+        trade_id=f"{row.order_id}_{trade.trade_id}",
+        order_id=row.order_id,
+        account_name=state.account,
+        connector_name=state.connector,
+        trading_pair=state.trading_pair,
+        trade_type=row.side,
+        amount=float(trade.amount),
+        price=float(trade.price),
+        fee_paid=float(trade.fee),
+        fee_currency=trade.fee_currency,
+        timestamp=filled_at,
+    )
     return TradeRow(
         position=position,
         order_id=row.order_id,
         trade_id=text(trade.trade_id),
-        account=row.state.account,
-        connector=row.state.connector,
-        trading_pair=row.state.trading_pair,
+        account=state.account,
+        connector=state.connector,
+        trading_pair=state.trading_pair,
         side=row.side,
         amount=trade.amount,
         price=trade.price,
         fee=trade.fee,
         fee_currency=text(trade.fee_currency),
-        filled_at=trade.filled_at,
-        wire=trade_on_the_wire(row, trade),
+        filled_at=filled_at,
+        wire=_encode(item).decode(),
     )
