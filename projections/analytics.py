@@ -1,14 +1,14 @@
 """Trades of all kinds, for analysis: those of our own orders, and those of archived bots."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from domain.analytics.figures import Fill
-from domain.errors import Invalid
 from domain.values import Side, split_pair
 from projections.view import Connection
 
@@ -33,10 +33,9 @@ _FILLS = """
       and (%(connectors)s::text[] is null or f.connector = any(%(connectors)s))
       and (%(pairs)s::text[] is null or f.trading_pair = any(%(pairs)s))
     order by filled_at, kind, owner, number
-    limit %(most)s
 """
-MOST_TRADES = 200_000
-"""Trades of one question: they are in memory while it is answered, with what became of the position after each."""
+AT_ONCE = 1_000
+"""Trades that are in memory together."""
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,30 +64,33 @@ class Traded(msgspec.Struct, frozen=True, kw_only=True):
     fill: Fill
 
 
-async def traded(connection: Connection, chosen: Chosen) -> list[Traded]:
-    """Return trades, oldest first; positions of different owners, connectors and pairs keep apart.
+async def traded(connection: Connection, chosen: Chosen) -> AsyncGenerator[Iterator[Traded], None]:
+    """Yield trades, oldest first, some at a time, as the views had them when the first were asked for.
 
-    Raises `Invalid` when there are more than `MOST_TRADES`.
+    Each is made when it is taken, wherever that is. Positions of different owners, connectors and pairs keep apart.
     """
     of_bots = chosen.bots is not None or chosen.controllers is not None
-    found = await connection.execute(
-        _FILLS,
-        {
-            "own": chosen.accounts is not None or not of_bots,
-            "of_bots": of_bots or chosen.accounts is None,
-            "accounts": None if chosen.accounts is None else list(chosen.accounts),
-            "bots": None if chosen.bots is None else list(chosen.bots),
-            "controllers": None if chosen.controllers is None else list(chosen.controllers),
-            "connectors": None if chosen.connectors is None else list(chosen.connectors),
-            "pairs": None if chosen.trading_pairs is None else list(chosen.trading_pairs),
-            "until": chosen.until,
-            "most": MOST_TRADES + 1,
-        },
-    )
-    rows = await found.fetchall()
-    if len(rows) > MOST_TRADES:
-        raise Invalid(f"The question is about more than {MOST_TRADES:,} trades: ask for fewer accounts, bots or pairs")
-    return [_traded(row) for row in rows]
+    parameters = {
+        "own": chosen.accounts is not None or not of_bots,
+        "of_bots": of_bots or chosen.accounts is None,
+        "accounts": None if chosen.accounts is None else list(chosen.accounts),
+        "bots": None if chosen.bots is None else list(chosen.bots),
+        "controllers": None if chosen.controllers is None else list(chosen.controllers),
+        "connectors": None if chosen.connectors is None else list(chosen.connectors),
+        "pairs": None if chosen.trading_pairs is None else list(chosen.trading_pairs),
+        "until": chosen.until,
+    }
+    stream = connection.cursor().stream(_FILLS, parameters, size=AT_ONCE)
+    # Closed in the middle, it has Postgres give up the rest.
+    async with aclosing(cast("AsyncGenerator[tuple[Any, ...], None]", stream)) as rows:
+        some: list[tuple[Any, ...]] = []
+        async for row in rows:
+            some.append(row)
+            if len(some) == AT_ONCE:
+                yield map(_traded, some)
+                some = []
+        if some:
+            yield map(_traded, some)
 
 
 def _traded(row: tuple[Any, ...]) -> Traded:

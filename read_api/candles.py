@@ -9,7 +9,7 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from adapters.http.answers import Answer, LongAnswer
+from adapters.http.answers import Answer, LongAnswer, in_turns
 from adapters.http.bodies import Body, Pair, Text, encode
 from domain.candles import MOST_NEWEST, Columns
 from read_api.pages import described
@@ -100,7 +100,7 @@ class CandleReads(Controller):
     async def newest_candles(self, data: JSONBody[CandlesRequest], candles: NamedDependency[Candles]) -> LongAnswer:
         """Answer the newest candles, with what is missing of them asked of the venue first."""
         found = await candles.latest(data.connector_name, data.trading_pair, data.interval, data.max_records)
-        return LongAnswer(pieces(found))
+        return LongAnswer(in_turns(pieces(found)))
 
     @post(
         "/historical-candles",
@@ -115,4 +115,4 @@ class CandleReads(Controller):
         found = await candles.between(
             data.connector_name, data.trading_pair, data.interval, data.start_time, data.end_time
         )
-        return LongAnswer(pieces(found))
+        return LongAnswer(in_turns(pieces(found)))

@@ -1,6 +1,6 @@
 """What the read routes ask of the outside. The composition root fills these."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
@@ -221,12 +221,24 @@ class Candles(Protocol):
         ...
 
 
+class TableFile(Protocol):
+    """A file of rows in the making, outside of memory."""
+
+    def add(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Add rows, all with the same columns. Raises `Unavailable`."""
+        ...
+
+    def content(self) -> Iterator[bytes]:
+        """Yield the bytes of the file, with all rows that were added. Raises `Unavailable`."""
+        ...
+
+
 @runtime_checkable
 class Tables(Protocol):
     """Writes rows as files of other formats."""
 
-    def parquet(self, rows: Sequence[Mapping[str, object]]) -> bytes:
-        """Return a Parquet file of rows with the same columns. Raises `Invalid` where its library is not installed."""
+    def parquet(self) -> AbstractContextManager[TableFile]:
+        """Lend a Parquet file to write to. Raises `Invalid` where its library is not installed."""
         ...
 
 

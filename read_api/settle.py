@@ -7,7 +7,9 @@ with the number of events it is behind in `X-Lag`.
 A read that names a moment in `X-As-Of` is answered from the views as they were then (`projections/past/`).
 """
 
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from adapters.http.as_of import NAME, as_of
 from adapters.http.bodies import MalformedRequest
@@ -15,7 +17,7 @@ from adapters.http.callers import Committed
 from adapters.http.problems import Problem, shown
 from adapters.http.protocol import header
 from adapters.http.requests import Request
-from domain.errors import Invalid
+from domain.errors import Invalid, Unavailable
 from projections.moments import Moment
 from projections.past import Past
 from projections.pool import Pool
@@ -23,6 +25,7 @@ from projections.runner import Progress
 from projections.view import Connection
 
 PATIENCE_SECONDS = 1.0
+_LONG_AT_A_TIME, _LONG_PATIENCE_SECONDS = 3, 5.0
 _DIGITS = 18
 _SHOWN = "nectar.shown"
 """The key of a request's scope under which the moment stands that it is about, with the views as they were then."""
@@ -39,11 +42,31 @@ class Reads:
         self._past = past
         self._progress = progress
         self._committed = committed
+        self._long = asyncio.Semaphore(_LONG_AT_A_TIME)
 
     def connection(self, request: Request) -> AbstractAsyncContextManager[Connection]:
         """Lend a connection to the views that `settle` waited for. Raises `Unavailable`."""
         moment, views = request.asgi.get(_SHOWN, (None, ()))
         return self.past.connection(moment, views) if views else self._pool.connection()
+
+    @asynccontextmanager
+    async def long_connection(self, request: Request) -> AsyncIterator[Connection]:
+        """Lend such a connection for an answer that may take minutes; few at a time, so that others find one.
+
+        Raises `Unavailable`, also where none of the few becomes free.
+        """
+        try:
+            async with asyncio.timeout(_LONG_PATIENCE_SECONDS):
+                await self._long.acquire()
+        except TimeoutError as e:
+            raise Unavailable(
+                f"{_LONG_AT_A_TIME} long answers are being made, the most at a time", retry_after_seconds=5
+            ) from e
+        try:
+            async with self.connection(request) as connection:
+                yield connection
+        finally:
+            self._long.release()
 
     def moment(self, request: Request) -> Moment | None:
         """Return the moment that a request is about, None for now; known once it has settled."""

@@ -1,9 +1,16 @@
-"""Send an answer that is ready: bytes, of JSON as a rule, sent as they are."""
+"""Send answers as bytes, of JSON as a rule: one that is ready, or one that is made while it is sent."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from typing import Self
 
 from adapters.http.protocol import Receive, Scope, Send
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+PATIENCE_SECONDS = 60.0
+_SHORT = 64 * 1024
 
 
 class Answer:
@@ -15,7 +22,7 @@ class Answer:
         self,
         status: int,
         body: bytes,
-        headers: tuple[tuple[bytes, bytes], ...] = (),
+        headers: Headers = (),
         *,
         content_type: bytes = b"application/json",
     ) -> None:
@@ -34,17 +41,77 @@ class Answer:
 
 
 class LongAnswer:
-    """An application that answers with JSON in pieces, each made when the one before is sent; others go in between."""
+    """An application that answers in pieces, each made when the one before was taken.
 
-    __slots__ = ("_pieces",)
+    Somebody who went away, or takes no piece for `PATIENCE_SECONDS`, is not waited for: what makes the pieces may hold
+    something that others need, and is closed. An error in the middle breaks the answer off, which its reader can tell.
+    """
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
+    __slots__ = ("_ended", "_first", "_headers", "_pieces")
+
+    def __init__(
+        self,
+        pieces: AsyncGenerator[bytes, None],
+        headers: Headers = (),
+        *,
+        content_type: bytes = b"application/json",
+    ) -> None:
         self._pieces = pieces
+        self._headers = [(b"content-type", content_type), *headers]
+        self._first = b""
+        self._ended = False
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def begun(self) -> Self:
+        """Make the first pieces, all of a short answer, and raise what that does."""
+        first: list[bytes] = []
+        try:
+            async for piece in self._pieces:
+                first.append(piece)
+                if sum(map(len, first)) > _SHORT:
+                    break
+            else:
+                self._ended = True
+        except BaseException:
+            await self._pieces.aclose()
+            raise
+        self._first = b"".join(first)
+        return self
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
-        for piece in self._pieces:
+        if self._ended:
+            length = (b"content-length", b"%d" % len(self._first))
+            await send({"type": "http.response.start", "status": 200, "headers": [*self._headers, length]})
+            await send({"type": "http.response.body", "body": self._first, "more_body": False})
+            return
+        async with aclosing(self._pieces):
+            gone = asyncio.create_task(left(receive))
+            try:
+                await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+                await _send(send, self._first)
+                async for piece in self._pieces:
+                    if gone.done():
+                        return
+                    await _send(send, piece)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            finally:
+                gone.cancel()
+
+
+async def _send(send: Send, piece: bytes) -> None:
+    if piece:
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await asyncio.sleep(0)  # sending to a fast client waits for nothing
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def left(receive: Receive) -> None:
+    """Return when whoever asked has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def in_turns(pieces: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yield pieces that take a while to make, with others' turns in between."""
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(0)  # sending to a fast client waits for nothing

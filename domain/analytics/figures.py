@@ -3,10 +3,9 @@
 All in quote unless a name says otherwise. Formulas and sources: `docs/analytics.md`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 
 import msgspec
 
@@ -174,119 +173,166 @@ class Tally:
         )
 
 
-def steps(fills: Iterable[Fill], method: Method = Method.AVERAGE) -> Iterator[Step]:
-    """Yield how things stood after each trade. The trades of a market must come in their order."""
-    return map(Tally(method).take, fills)
+class Reckoning:
+    """Reckons the figures of a run of trades, of the whole or of each day (UTC), as the trades come.
 
-
-def figures(fills: Sequence[Fill], method: Method = Method.AVERAGE, since: datetime | None = None) -> Figures:
-    """Return the figures of a run of trades, which must be in their order.
-
-    Those before `since` make the positions that the others go on from, and are in no figure.
+    They must come in their order. Those before `since` make the positions that the others go on from, and are in no
+    figure; each day goes on from the positions of the one before. What is kept grows with days, markets and open lots,
+    not with trades.
     """
-    before, taken = ZERO, []
-    for both in _matched(fills, method):
-        if since is not None and both[0].fill.at < since:
-            before = both[0].unrealized
-        else:
-            taken.append(both)
-    return _figures(taken, before)
+
+    def __init__(self, method: Method = Method.AVERAGE, since: datetime | None = None, *, by_day: bool = False) -> None:
+        """Begin with nothing."""
+        self._chosen = Tally(method)
+        # FIFO says how long things were held, whatever the method.
+        self._first = self._chosen if method is Method.FIFO else Tally(Method.FIFO)
+        self._since = since
+        self._by_day = by_day
+        self._unrealized = ZERO  # after the last trade
+        self._runs: dict[date | None, _Run] = {}
+
+    def take(self, fill: Fill) -> None:
+        """Count a trade."""
+        step = self._chosen.take(fill)
+        first = step if self._first is self._chosen else self._first.take(fill)
+        if self._since is None or fill.at >= self._since:
+            day = fill.at.date() if self._by_day else None
+            if day not in self._runs:
+                self._runs[day] = _Run(self._unrealized)
+            self._runs[day].take(step, first.closed)
+        self._unrealized = step.unrealized
+
+    def whole(self) -> Figures:
+        """Return the figures of all trades."""
+        return self._runs.get(None, _Run(self._unrealized)).figures()
+
+    def days(self) -> dict[date, Figures]:
+        """Return the figures of each day that has a trade."""
+        return {day: run.figures() for day, run in self._runs.items() if day is not None}
 
 
-def figures_by_day(
-    fills: Sequence[Fill], method: Method = Method.AVERAGE, since: datetime | None = None
-) -> dict[date, Figures]:
-    """Return the figures of each day (UTC) that has a trade; each day goes on from the positions of the one before."""
-    before, last = ZERO, ZERO
-    days: dict[date, Figures] = {}
-    day: date | None = None
-    taken: list[tuple[Step, Step]] = []
-    for both in _matched(fills, method):
-        step = both[0]
-        if since is None or step.fill.at >= since:
-            if step.fill.at.date() != day:
-                if day is not None:
-                    days[day] = _figures(taken, before)
-                day, taken, before = step.fill.at.date(), [], last
-            taken.append(both)
-        last = step.unrealized
-    if day is not None:
-        days[day] = _figures(taken, before)
-    return days
+class _Run:
+    """Sums over trades. `before` is what the open positions had earned before the first of them."""
 
+    def __init__(self, before: Decimal) -> None:
+        self._before = before
+        self._began = ZERO  # all that had been earned before
+        self._trades = self._unpriced = self._closes = 0
+        self._volume = self._realized = self._fees = ZERO
+        self._paid: dict[str, Decimal] = {}
+        self._wins, self._won, self._losses, self._lost = 0, ZERO, 0, ZERO
+        self._height = self._deepest = ZERO
+        self._ends: dict[date, Decimal] = {}
+        self._held = _Mean()
+        self._exposure = _Exposure()
+        self._unrealized = before
 
-def _matched(fills: Iterable[Fill], method: Method) -> Iterator[tuple[Step, Step]]:
-    """Yield how things stood after each trade by the method, and by FIFO, which says how long things were held."""
-    chosen, first = Tally(method), Tally(Method.FIFO)
-    for fill in fills:
-        step = chosen.take(fill)
-        yield step, step if method is Method.FIFO else first.take(fill)
-
-
-def _figures(both: Sequence[tuple[Step, Step]], before: Decimal) -> Figures:
-    taken = [step for step, _ in both]
-    counted = [step.fill for step in taken]
-    realized = [sum((close.pnl for close in step.closed), ZERO) for step in taken if step.closed]
-    wins = [outcome for outcome in realized if outcome > 0]
-    losses = [outcome for outcome in realized if outcome < 0]
-    decided = len(wins) + len(losses)
-    began = _began(taken, before)
-    return Figures(
-        trades=len(taken),
-        volume=sum((fill.notional for fill in counted), ZERO),
-        realized=sum(realized, ZERO),
-        unrealized=taken[-1].unrealized if taken else before,
-        unrealized_before=before,
-        fees=sum((fill.fee or ZERO for fill in counted), ZERO),
-        fees_by_token=fees_by_token(counted),
-        unpriced_fees=sum(fill.fee is None for fill in counted),
-        closes=len(realized),
-        wins=len(wins),
-        win_rate=Decimal(len(wins)) / decided if decided else None,
-        profit_factor=sum(wins, ZERO) / -sum(losses, ZERO) if losses else None,
-        maximum_drawdown=maximum_drawdown(step.net - began for step in taken),
-        sharpe=sharpe(daily(taken, began)),
-        mean_holding_seconds=mean_holding_seconds(close for _, fifo in both for close in fifo.closed),
-        exposure=exposure(taken),
-    )
-
-
-def _began(taken: Sequence[Step], unrealized: Decimal) -> Decimal:
-    """Return what had been earned before the first of these steps."""
-    if not taken:
-        return ZERO
-    first = taken[0]
-    realized = first.realized - sum((close.pnl for close in first.closed), ZERO)
-    return realized + unrealized - (first.fees - (first.fill.fee or ZERO))
-
-
-def fees_by_token(fills: Iterable[Fill]) -> dict[str, Decimal]:
-    """Return token → what was paid in it."""
-    paid: dict[str, Decimal] = {}
-    for fill in fills:
+    def take(self, step: Step, first: Sequence[Close]) -> None:
+        """Count how things stood after a trade; `first` is what it closed by FIFO."""
+        fill, fee = step.fill, step.fill.fee or ZERO
+        outcome = sum((close.pnl for close in step.closed), ZERO)
+        if not self._trades:
+            self._began = step.realized - outcome + self._before - (step.fees - fee)
+        self._unrealized = step.unrealized
+        self._trades += 1
+        self._unpriced += fill.fee is None
+        self._volume += fill.notional
+        self._fees += fee
         for token, amount in fill.fees.items():
-            paid[token] = paid.get(token, ZERO) + amount
-    return paid
+            self._paid[token] = self._paid.get(token, ZERO) + amount
+        if step.closed:
+            self._close(outcome)
+        earned = step.net - self._began
+        self._height = max(self._height, earned)
+        self._deepest = max(self._deepest, self._height - earned)
+        self._ends[fill.at.date()] = step.net
+        for close in first:
+            self._held.add(_seconds(close.closed_at - close.opened_at), close.cost)
+        self._exposure.take(step)
+
+    def _close(self, outcome: Decimal) -> None:
+        self._closes += 1
+        self._realized += outcome
+        if outcome > 0:
+            self._wins += 1
+            self._won += outcome
+        elif outcome < 0:
+            self._losses += 1
+            self._lost += outcome
+
+    def figures(self) -> Figures:
+        """Return what the trades come to."""
+        decided = self._wins + self._losses
+        return Figures(
+            trades=self._trades,
+            volume=self._volume,
+            realized=self._realized,
+            unrealized=self._unrealized,
+            unrealized_before=self._before,
+            fees=self._fees,
+            fees_by_token=dict(self._paid),
+            unpriced_fees=self._unpriced,
+            closes=self._closes,
+            wins=self._wins,
+            win_rate=Decimal(self._wins) / decided if decided else None,
+            profit_factor=self._won / -self._lost if self._losses else None,
+            maximum_drawdown=self._deepest,
+            sharpe=sharpe(daily(self._ends, self._began)),
+            mean_holding_seconds=self._held.mean,
+            exposure=self._exposure.mean,
+        )
 
 
-def maximum_drawdown(equity: Iterable[Decimal]) -> Decimal:
-    """Return the largest fall from a height to a later depth; the height before the first value is 0."""
-    height = deepest = ZERO
-    for value in equity:
-        height = max(height, value)
-        deepest = max(deepest, height - value)
-    return deepest
+class _Mean:
+    """A mean of weighted values, None of nothing."""
+
+    def __init__(self) -> None:
+        self._sum = self._weight = ZERO
+
+    def add(self, value: Decimal, weight: Decimal) -> None:
+        self._sum += value * weight
+        self._weight += weight
+
+    @property
+    def mean(self) -> Decimal | None:
+        return self._sum / self._weight if self._weight else None
 
 
-def daily(taken: Sequence[Step], began: Decimal = ZERO) -> dict[date, Decimal]:
-    """Return day (UTC) → what was earned on it after fees, each day from the first trade's to the last one's.
+class _Exposure:
+    """The notional that is held, long and short alike, each market at the price of its own last trade, and its mean."""
 
-    `began` is what had been earned before.
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, ...], Decimal] = {}
+        self._now = ZERO
+        self._at: datetime | None = None
+        self._over_time = _Mean()
+
+    def take(self, step: Step) -> None:
+        fill = step.fill
+        if self._at is not None:
+            self._over_time.add(self._now, _seconds(fill.at - self._at))
+        self._at = fill.at
+        value = abs(step.market.ledger.position) * fill.price
+        self._now += value - self._held.get(fill.market, ZERO)
+        self._held[fill.market] = value
+
+    @property
+    def mean(self) -> Decimal | None:
+        return self._over_time.mean
+
+
+def _seconds(time: timedelta) -> Decimal:
+    return Decimal(time // timedelta(microseconds=1)).scaleb(-6)
+
+
+def daily(ends: Mapping[date, Decimal], began: Decimal = ZERO) -> dict[date, Decimal]:
+    """Return day (UTC) → what was earned on it, from the first day to the last one.
+
+    `ends` are what had been earned in all by the end of each day that has a trade, in order, `began` by the beginning.
     """
-    if not taken:
+    if not ends:
         return {}
-    ends: dict[date, Decimal] = {step.fill.at.date(): step.net for step in taken}
-    day, last, before, earned = taken[0].fill.at.date(), taken[-1].fill.at.date(), began, {}
+    day, last, before, earned = min(ends), max(ends), began, dict[date, Decimal]()
     while day <= last:
         end = ends.get(day, before)
         earned[day] = end - before
@@ -305,31 +351,3 @@ def sharpe(earned: Mapping[date, Decimal]) -> Decimal | None:
     mean = sum(earned.values(), ZERO) / count
     variance = sum(((value - mean) ** 2 for value in earned.values()), ZERO) / (count - 1)
     return mean / variance.sqrt() * _ROOT_OF_YEAR if variance else None
-
-
-def mean_holding_seconds(closes: Iterable[Close]) -> Decimal | None:
-    """Return how long what was closed had been held, weighted by notional at entry; None if nothing was."""
-    weighted = weight = ZERO
-    for close in closes:
-        held = close.closed_at - close.opened_at
-        seconds = Decimal(held // timedelta(microseconds=1)).scaleb(-6)
-        weighted += seconds * close.cost
-        weight += close.cost
-    return weighted / weight if weight else None
-
-
-def exposure(taken: Sequence[Step]) -> Decimal | None:
-    """Return the mean notional that was held between the first trade and the last one, long and short alike.
-
-    Each market counts at the price of its own last trade. None when no time passed.
-    """
-    held: dict[tuple[str, ...], Decimal] = {}
-    total, seconds, now = ZERO, ZERO, ZERO
-    for step, following in pairwise(taken):
-        value = abs(step.market.ledger.position) * step.fill.price
-        now += value - held.get(step.fill.market, ZERO)
-        held[step.fill.market] = value
-        lasted = Decimal((following.fill.at - step.fill.at) // timedelta(microseconds=1)).scaleb(-6)
-        total += now * lasted
-        seconds += lasted
-    return total / seconds if seconds else None

@@ -4,40 +4,41 @@ Routes of ours. Every figure is exact, a string in JSON; definitions stand in `d
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, aclosing
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from types import MappingProxyType
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from litestar import Controller, get
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromQuery
+from litestar.params import FromQuery, QueryParameter
 
-from adapters.http.answers import Answer
+from adapters.http.answers import LongAnswer
 from adapters.http.bodies import Text
 from adapters.http.requests import Request
 from domain.analytics.lots import Method
 from domain.errors import Invalid
 from projections import analytics
-from projections.analytics import MOST_TRADES, VIEWS, Chosen, Traded
-from read_api.analytics import formats, rows
-from read_api.analytics.rows import GROUPS
+from projections.analytics import VIEWS, Chosen, Traded
+from read_api.analytics import formats
+from read_api.analytics.formats import Writer
+from read_api.analytics.rows import GROUPS, Equity, Fold, Lots, Performance, Row, Trades
 from read_api.pages import described
 from read_api.ports import Tables
-from read_api.settle import Headers, Reads
+from read_api.settle import Reads
 
 Names = Annotated[list[Text], msgspec.Meta(max_length=1000)]
 Groups = Annotated[str, msgspec.Meta(max_length=100)]
 MethodName = Annotated[str, msgspec.Meta(pattern="^(average|fifo|lifo|hifo)$")]
 Interval = Annotated[str, msgspec.Meta(pattern="^(1m|5m|15m|30m|1h|4h|12h|1d)$")]
 Which = Annotated[str, msgspec.Meta(pattern="^(open|closed)$")]
-Size = Annotated[int, msgspec.Meta(ge=1, le=MOST_TRADES)]
+# The framework takes the bounds of a parameter that may be missing from here only.
+Size = Annotated[int | None, QueryParameter(ge=1, le=200_000)]
 Start = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 
-T = TypeVar("T")
-
+_PAGE = 1_000
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
@@ -98,11 +99,47 @@ def asked(
     return Asked(chosen=chosen if until is None else msgspec.structs.replace(chosen, until=until), since=since)
 
 
-async def traded(request: Request, reads: Reads, wanted: Asked) -> tuple[Sequence[Traded], Headers]:
-    """Return the trades that a query is about, those before its start among them."""
+async def answer(
+    request: Request,
+    reads: Reads,
+    tables: Tables,
+    *,
+    chosen: Chosen,
+    fold: Fold,
+    beside: Callable[[], Row],
+) -> LongAnswer:
+    """Answer the rows that a fold makes of trades, in the format that the request wants; `beside` as `writer` has it.
+
+    However many trades there are, some are in memory together.
+    """
     headers = await reads.settle(request, *VIEWS)
-    async with reads.connection(request) as connection:
-        return await analytics.traded(connection, wanted.chosen), headers
+    format_ = formats.wanted(request)
+    pieces = _pieces(request, reads, chosen, fold, formats.writer(format_, tables, beside))
+    return await LongAnswer(pieces, headers, content_type=format_.encode()).begun()
+
+
+async def _pieces(
+    request: Request, reads: Reads, chosen: Chosen, fold: Fold, writer: AbstractContextManager[Writer]
+) -> AsyncGenerator[bytes, None]:
+    with writer as written:
+
+        def made(some: Iterable[Traded]) -> bytes:
+            return written.rows(fold.take(some))
+
+        def last() -> bytes:
+            return written.rows(fold.rest())
+
+        # Reckoned in a thread: many trades take a while, and others want answers meanwhile.
+        async with (
+            reads.long_connection(request) as connection,
+            aclosing(analytics.traded(connection, chosen)) as batches,
+        ):
+            async for some in batches:
+                yield await asyncio.to_thread(made, some)
+        yield await asyncio.to_thread(last)
+        end = written.end()
+        while (piece := await asyncio.to_thread(next, end, None)) is not None:
+            yield piece
 
 
 class Analytics(Controller):
@@ -127,12 +164,11 @@ class Analytics(Controller):
         wanted: NamedDependency[Asked],
         group_by: FromQuery[Groups | None] = None,
         method: FromQuery[MethodName] = "average",
-    ) -> Answer:
+    ) -> LongAnswer:
         """Answer profit, fees, wins and risk, of all trades or by account, bot, controller, connector, pair and day."""
         groups = groups_of(group_by)
-        found, headers = await traded(request, reads, wanted)
-        made = partial(rows.performance, found, groups=groups, method=Method(method), since=wanted.since)
-        return formats.answer(formats.wanted(request), await _apart(made), tables, headers, method=method)
+        fold = Performance(groups=groups, method=Method(method), since=wanted.since)
+        return await answer(request, reads, tables, chosen=wanted.chosen, fold=fold, beside=lambda: {"method": method})
 
     @get(
         "/equity",
@@ -149,12 +185,13 @@ class Analytics(Controller):
         wanted: NamedDependency[Asked],
         interval: FromQuery[Interval] = "1h",
         method: FromQuery[MethodName] = "average",
-    ) -> Answer:
+    ) -> LongAnswer:
         """Answer profit, fees and exposure at the end of each interval in which something was traded."""
         every = int(interval[:-1]) * _UNITS[interval[-1]]
-        found, headers = await traded(request, reads, wanted)
-        made = partial(rows.equity, found, every=every, method=Method(method), since=wanted.since)
-        return formats.answer(formats.wanted(request), await _apart(made), tables, headers, interval=interval)
+        fold = Equity(every=every, method=Method(method), since=wanted.since)
+        return await answer(
+            request, reads, tables, chosen=wanted.chosen, fold=fold, beside=lambda: {"interval": interval}
+        )
 
     @get(
         "/trades",
@@ -170,15 +207,22 @@ class Analytics(Controller):
         tables: NamedDependency[Tables],
         wanted: NamedDependency[Asked],
         method: FromQuery[MethodName] = "average",
-        limit: FromQuery[Size] = 1000,
+        limit: Size = None,
         offset: FromQuery[Start] = 0,
-    ) -> Answer:
-        """Answer trades with the position after each and the profit that it realized."""
-        found, headers = await traded(request, reads, wanted)
-        make = partial(rows.trades, found, method=Method(method), since=wanted.since, limit=limit, offset=offset)
-        part, total = await _apart(make)
-        pagination = {"total": total, "limit": limit, "offset": offset, "has_more": offset + limit < total}
-        return formats.answer(formats.wanted(request), part, tables, headers, pagination=pagination)
+    ) -> LongAnswer:
+        """Answer trades with the position after each and the profit that it realized.
+
+        JSON has a page of 1,000 where no limit is named; files have all.
+        """
+        if limit is None and formats.wanted(request) == formats.JSON:
+            limit = _PAGE
+        fold = Trades(method=Method(method), since=wanted.since, limit=limit, offset=offset)
+
+        def beside() -> Row:
+            more = limit is not None and offset + limit < fold.counted
+            return {"pagination": {"total": fold.counted, "limit": limit, "offset": offset, "has_more": more}}
+
+        return await answer(request, reads, tables, chosen=wanted.chosen, fold=fold, beside=beside)
 
     @get(
         "/lots",
@@ -197,7 +241,7 @@ class Analytics(Controller):
         end: FromQuery[Text | None] = None,
         account_names: FromQuery[Names | None] = None,
         connector_names: FromQuery[Names | None] = None,
-    ) -> Answer:
+    ) -> LongAnswer:
         """Answer what each account holds of each asset and what it cost, or what it sold and what that brought."""
         wanted = asked(
             account_names=account_names or None,
@@ -208,12 +252,5 @@ class Analytics(Controller):
             start=None,
             end=end,
         )
-        found, headers = await traded(request, reads, wanted)
-        own = [told for told in found if told.kind == "account"]
-        made = partial(rows.lots, own, method=Method(method), closed=which == "closed")
-        return formats.answer(formats.wanted(request), await _apart(made), tables, headers, method=method)
-
-
-async def _apart(work: Callable[[], T]) -> T:
-    """Reckon in a thread: many trades take a while, and others want answers meanwhile."""
-    return await asyncio.to_thread(work)
+        fold = Lots(method=Method(method), closed=which == "closed")
+        return await answer(request, reads, tables, chosen=wanted.chosen, fold=fold, beside=lambda: {"method": method})

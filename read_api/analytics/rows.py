@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol
 
 import msgspec
 
-from domain.analytics.figures import Figures, Fill, Step, Tally, figures, figures_by_day
-from domain.analytics.lots import Deal, Ledger, Method, take
+from domain.analytics.figures import Figures, Fill, Reckoning, Step, Tally
+from domain.analytics.lots import Close, Deal, Ledger, Lot, Method, take
 from domain.values import ZERO, Side, split_pair
 from projections.analytics import Traded
 
@@ -23,36 +25,54 @@ GROUPS = (*_PARTS, "day")
 """What figures can be grouped by."""
 
 
-def of_markets(traded: Iterable[Traded], *, by_controller: bool) -> list[Traded]:
-    """Return trades whose positions keep apart by controller, too, if that is asked for."""
-    if not by_controller:
-        return list(traded)
-    return [
-        msgspec.structs.replace(
-            told, fill=msgspec.structs.replace(told.fill, market=(*told.fill.market, told.controller or ""))
-        )
-        for told in traded
-    ]
+class Fold(Protocol):
+    """Makes rows of trades, which come in their order, some at a time."""
+
+    def take(self, traded: Iterable[Traded]) -> list[Row]:
+        """Count trades, and return the rows that are ready."""
+        ...
+
+    def rest(self) -> list[Row]:
+        """Return the rows that had to wait for the last trade."""
+        ...
 
 
-def performance(
-    traded: Sequence[Traded], *, groups: Sequence[str], method: Method, since: datetime | None
-) -> list[Row]:
-    """Return the figures of each group, in the order of its first trade."""
-    told = of_markets(traded, by_controller="controller" in groups)
-    parts = [group for group in groups if group != "day"]
-    together: dict[tuple[str | None, ...], list[Fill]] = {}
-    for one in told:
-        together.setdefault(tuple(_PARTS[part](one) for part in parts), []).append(one.fill)
-    rows: list[Row] = []
-    for key, fills in together.items():
-        named: Row = dict(zip(parts, key, strict=True))
-        if "day" not in groups:
-            rows.append({**named, **_figures(figures(fills, method, since))})
-            continue
-        for day, found in figures_by_day(fills, method, since).items():
-            rows.append({**named, "day": day.isoformat(), **_figures(found)})
-    return rows
+class Performance:
+    """The figures of each group, in the order of its first trade."""
+
+    def __init__(self, *, groups: Sequence[str], method: Method, since: datetime | None) -> None:
+        self._parts = [group for group in groups if group != "day"]
+        self._by_controller = "controller" in groups
+        self._by_day = "day" in groups
+        self._new = partial(Reckoning, method, since, by_day=self._by_day)
+        self._groups: dict[tuple[str | None, ...], Reckoning] = {}
+
+    def take(self, traded: Iterable[Traded]) -> list[Row]:
+        """Count trades."""
+        for told in traded:
+            key = tuple(_PARTS[part](told) for part in self._parts)
+            reckoning = self._groups.get(key)
+            if reckoning is None:
+                reckoning = self._groups[key] = self._new()
+            reckoning.take(_of_controller(told) if self._by_controller else told.fill)
+        return []
+
+    def rest(self) -> list[Row]:
+        """Return the rows."""
+        rows: list[Row] = []
+        for key, reckoning in self._groups.items():
+            named: Row = dict(zip(self._parts, key, strict=True))
+            if self._by_day:
+                found = reckoning.days().items()
+                rows += [{**named, "day": day.isoformat(), **_figures(of_day)} for day, of_day in found]
+            else:
+                rows.append({**named, **_figures(reckoning.whole())})
+        return rows
+
+
+def _of_controller(told: Traded) -> Fill:
+    """Return a trade whose position keeps apart by controller, too."""
+    return msgspec.structs.replace(told.fill, market=(*told.fill.market, told.controller or ""))
 
 
 def _figures(found: Figures) -> Row:
@@ -77,19 +97,30 @@ def _figures(found: Figures) -> Row:
     }
 
 
-def equity(traded: Sequence[Traded], *, every: timedelta, method: Method, since: datetime | None) -> list[Row]:
-    """Return how things stood at the end of each interval that had a trade; what was earned before `since` is in."""
-    tally = Tally(method)
-    points: list[Row] = []
-    last: tuple[datetime, Step] | None = None
-    for told in traded:
-        at = told.fill.at
-        end = _interval(at, every) + every
-        if last is not None and last[0] != end:
-            points.append(_point(*last, tally))
-        step = tally.take(told.fill)
-        last = None if since is not None and at < since else (end, step)
-    return points if last is None else [*points, _point(*last, tally)]
+class Equity:
+    """How things stood at the end of each interval that had a trade; what was earned before `since` is in."""
+
+    def __init__(self, *, every: timedelta, method: Method, since: datetime | None) -> None:
+        self._every = every
+        self._since = since
+        self._tally = Tally(method)
+        self._last: tuple[datetime, Step] | None = None
+
+    def take(self, traded: Iterable[Traded]) -> list[Row]:
+        """Count trades, and return the points of intervals that are over."""
+        points: list[Row] = []
+        for told in traded:
+            at = told.fill.at
+            end = _interval(at, self._every) + self._every
+            if self._last is not None and self._last[0] != end:
+                points.append(_point(*self._last, self._tally))
+            step = self._tally.take(told.fill)
+            self._last = None if self._since is not None and at < self._since else (end, step)
+        return points
+
+    def rest(self) -> list[Row]:
+        """Return the last point."""
+        return [] if self._last is None else [_point(*self._last, self._tally)]
 
 
 def _interval(at: datetime, every: timedelta) -> datetime:
@@ -110,90 +141,115 @@ def _point(end: datetime, step: Step, tally: Tally) -> Row:
     }
 
 
-def trades(
-    traded: Sequence[Traded], *, method: Method, since: datetime | None, limit: int, offset: int
-) -> tuple[list[Row], int]:
-    """Return a page of trades with the position after each and what it closed, oldest first, and how many there are."""
-    tally = Tally(method)
-    rows: list[Row] = []
-    counted = 0
-    for told in traded:
-        step = tally.take(told.fill)
-        if since is not None and told.fill.at < since:
-            continue
-        counted += 1
-        if not offset < counted <= offset + limit:
-            continue
-        fill = told.fill
-        rows.append(
-            {
-                "at": fill.at,
-                **{part: read(told) for part, read in _PARTS.items()},
-                "order_id": told.order_id,
-                "trade_id": fill.trade_id,
-                "side": fill.side.value,
-                "amount": fill.amount,
-                "price": fill.price,
-                "notional": fill.notional,
-                "fee": fill.fee,
-                "fees_by_token": fill.fees,
-                "position": step.market.ledger.position,
-                "entry_price": step.market.ledger.entry_price,
-                "realized_pnl": sum((close.pnl for close in step.closed), ZERO),
-            }
-        )
-    return rows, counted
+class Trades:
+    """Trades with the position after each and what it closed, a page of them or all; `counted` are there."""
+
+    def __init__(self, *, method: Method, since: datetime | None, limit: int | None, offset: int) -> None:
+        self.counted = 0
+        self._tally = Tally(method)
+        self._since = since
+        self._first, self._last = offset, None if limit is None else offset + limit
+
+    def take(self, traded: Iterable[Traded]) -> list[Row]:
+        """Count trades, and return those that are asked for."""
+        rows: list[Row] = []
+        for told in traded:
+            if self._last is not None and self.counted >= self._last:
+                self.counted += 1  # behind the page: nobody asks for positions any more
+                continue
+            step = self._tally.take(told.fill)
+            if self._since is not None and told.fill.at < self._since:
+                continue
+            self.counted += 1
+            if self.counted > self._first:
+                rows.append(_trade(told, step))
+        return rows
+
+    def rest(self) -> list[Row]:
+        """Return nothing: no trade waits for another."""
+        return []
 
 
-def lots(traded: Sequence[Traded], *, method: Method, closed: bool) -> list[Row]:
-    """Return the tax lots of each account's assets: those that are held, or those that were sold.
+def _trade(told: Traded, step: Step) -> Row:
+    fill = told.fill
+    return {
+        "at": fill.at,
+        **{part: read(told) for part, read in _PARTS.items()},
+        "order_id": told.order_id,
+        "trade_id": fill.trade_id,
+        "side": fill.side.value,
+        "amount": fill.amount,
+        "price": fill.price,
+        "notional": fill.notional,
+        "fee": fill.fee,
+        "fees_by_token": fill.fees,
+        "position": step.market.ledger.position,
+        "entry_price": step.market.ledger.entry_price,
+        "realized_pnl": sum((close.pnl for close in step.closed), ZERO),
+    }
+
+
+class Lots:
+    """The tax lots of each account's assets: those that are held, or those that were sold.
 
     Of spot trades alone. What was paid to buy is part of the cost and what was paid to sell is taken off the proceeds;
     a fee in the asset itself makes the lot smaller. Fees in other tokens are not in these figures.
     """
-    ledgers: dict[tuple[str, str, str], Ledger] = {}
-    rows: list[Row] = []
-    for told in traded:
-        if told.connector.endswith("_perpetual"):
-            continue
-        base, quote = split_pair(told.trading_pair)
-        deal = _taxed(told.fill, base, quote)
-        key = (told.owner, base, quote)
-        ledger, closes = take(ledgers.get(key, Ledger(method=method)), deal)
-        ledgers[key] = ledger
-        rows += [
-            {
-                "account": told.owner,
-                "asset": base,
-                "currency": quote,
-                "amount": close.amount,
-                "cost": close.cost,
-                "proceeds": close.proceeds,
-                "gain": close.pnl,
-                "opened_at": close.opened_at,
-                "closed_at": close.closed_at,
-                "opened_by": close.entry_name,
-                "closed_by": close.exit_name,
-            }
-            for close in closes
-            if closed
-        ]
-    if closed:
+
+    def __init__(self, *, method: Method, closed: bool) -> None:
+        self._new = Ledger(method=method)
+        self._closed = closed
+        self._ledgers: dict[tuple[str, str, str], Ledger] = {}
+
+    def take(self, traded: Iterable[Traded]) -> list[Row]:
+        """Count trades, and return the lots that were sold, if those are asked for."""
+        rows: list[Row] = []
+        for told in traded:
+            if told.kind != "account" or told.connector.endswith("_perpetual"):
+                continue
+            base, quote = split_pair(told.trading_pair)
+            key = (told.owner, base, quote)
+            self._ledgers[key], closes = take(self._ledgers.get(key, self._new), _taxed(told.fill, base, quote))
+            if self._closed:
+                rows += [_sold(key, close) for close in closes]
         return rows
-    return [
-        {
-            "account": owner,
-            "asset": base,
-            "currency": quote,
-            "amount": lot.amount,
-            "cost": lot.cost,
-            "price": lot.price,
-            "opened_at": lot.opened_at,
-            "opened_by": lot.name,
-        }
-        for (owner, base, quote), ledger in ledgers.items()
-        for lot in ledger.lots
-    ]
+
+    def rest(self) -> list[Row]:
+        """Return the lots that are held, if those are asked for."""
+        if self._closed:
+            return []
+        return [_held(key, lot) for key, ledger in self._ledgers.items() for lot in ledger.lots]
+
+
+def _sold(key: tuple[str, str, str], close: Close) -> Row:
+    owner, base, quote = key
+    return {
+        "account": owner,
+        "asset": base,
+        "currency": quote,
+        "amount": close.amount,
+        "cost": close.cost,
+        "proceeds": close.proceeds,
+        "gain": close.pnl,
+        "opened_at": close.opened_at,
+        "closed_at": close.closed_at,
+        "opened_by": close.entry_name,
+        "closed_by": close.exit_name,
+    }
+
+
+def _held(key: tuple[str, str, str], lot: Lot) -> Row:
+    owner, base, quote = key
+    return {
+        "account": owner,
+        "asset": base,
+        "currency": quote,
+        "amount": lot.amount,
+        "cost": lot.cost,
+        "price": lot.price,
+        "opened_at": lot.opened_at,
+        "opened_by": lot.name,
+    }
 
 
 def _taxed(fill: Fill, base: str, quote: str) -> Deal:

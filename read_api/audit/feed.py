@@ -20,6 +20,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import FromQuery, QueryParameter
 
+from adapters.http.answers import left
 from adapters.http.as_of import never_recorded
 from adapters.http.bodies import MalformedRequest, encode
 from adapters.http.problems import Problem, shown
@@ -121,8 +122,7 @@ class Feed:
         await self._send(send, b"retry: %d\n" % RETRY_MILLISECONDS + self._place())
         async with asyncio.TaskGroup() as tasks:
             works = [
-                tasks.create_task(work)
-                for work in (self._tell(send), self._beat(send), _left(receive), self._stopped())
+                tasks.create_task(work) for work in (self._tell(send), self._beat(send), left(receive), self._stopped())
             ]
             await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
             for work in works:
@@ -202,11 +202,6 @@ def entry_of(event: Recorded) -> Entry:
 
 def _event(entry: Entry) -> bytes:
     return b"id: %d\ndata: %b\n\n" % (entry.position, encode(entry))
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _last_seen(request: Request) -> int | None:

@@ -1,6 +1,7 @@
 """The arithmetic of lots and figures, by hand and by property."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate
 from time import process_time
@@ -11,17 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.analytics.figures import (
+    Figures,
     Fill,
     Market,
+    Reckoning,
+    Step,
     Tally,
     daily,
-    exposure,
-    figures,
-    figures_by_day,
-    maximum_drawdown,
-    mean_holding_seconds,
     sharpe,
-    steps,
 )
 from domain.analytics.lots import Close, Deal, Ledger, Method, take
 from domain.values import ZERO, Side
@@ -51,6 +49,27 @@ def fills(*rows: tuple[Side, str, str], fee: str = "0", market: str = "BTC-USDT"
         )
         for deal in deals(*rows)
     ]
+
+
+def steps(taken: Iterable[Fill], method: Method = Method.AVERAGE) -> Iterator[Step]:
+    return map(Tally(method).take, taken)
+
+
+def reckoned(taken: Iterable[Fill], method: Method, since: datetime | None, *, by_day: bool) -> Reckoning:
+    reckoning = Reckoning(method, since, by_day=by_day)
+    for fill in taken:
+        reckoning.take(fill)
+    return reckoning
+
+
+def figures(taken: Iterable[Fill], method: Method = Method.AVERAGE, since: datetime | None = None) -> Figures:
+    return reckoned(taken, method, since, by_day=False).whole()
+
+
+def figures_by_day(
+    taken: Iterable[Fill], method: Method = Method.AVERAGE, since: datetime | None = None
+) -> dict[date, Figures]:
+    return reckoned(taken, method, since, by_day=True).days()
 
 
 def run(method: Method, taken: list[Deal]):
@@ -161,7 +180,10 @@ def test_at_every_moment_profit_is_cash_and_what_is_held_is_worth(given_rows):
 def test_equity_is_the_sum_of_its_parts(given_rows):
     taken = list(steps(fills(*((s, str(a), str(p)) for s, a, p in given_rows), fee="0.1")))
     nets = [step.net for step in taken]
-    assert round(sum(daily(taken).values(), ZERO), 40) == round(nets[-1] if nets else ZERO, 40)
+    days = daily({step.fill.at.date(): step.net for step in taken})
+    assert round(sum(days.values(), ZERO), 40) == round(nets[-1] if nets else ZERO, 40)
+    for step in taken:
+        assert step.net == step.realized + step.unrealized - step.fees
     assert [step.fees for step in taken] == list(accumulate(Decimal("0.1") for _ in taken))
 
 
@@ -243,20 +265,24 @@ def test_sharpe_is_the_mean_over_the_deviation_of_days_a_year():
 def test_days_without_trades_earned_nothing():
     first, last = fills((BUY, "1", "100"), (SELL, "1", "110"))
     last = Fill(**{name: getattr(last, name) for name in last.__struct_fields__} | {"at": T0 + timedelta(days=3)})
-    assert list(daily(list(steps([first, last]))).values()) == [0, 0, 0, 10]
-    assert daily([]) == {}
+    ends = {step.fill.at.date(): step.net for step in steps([first, last])}
+    assert list(daily(ends).values()) == [0, 0, 0, 10]
+    assert daily({}) == {}
+    found = figures([first, last]).sharpe
+    assert found is not None
+    assert round(found, 12) == round(Decimal("2.5") / 5 * Decimal(365).sqrt(), 12)  # 0, 0, 0, 10
 
 
 def test_exposure_cannot_be_said_of_one_moment():
-    assert exposure(list(steps(fills((BUY, "1", "100"))))) is None
-    assert mean_holding_seconds(()) is None
+    assert figures(fills((BUY, "1", "100"))).exposure is None
 
 
-@given(st.lists(st.decimals("-1000", "1000", places=2), max_size=20))
-def test_the_drawdown_is_the_largest_fall(values):
-    series = [ZERO, *values]
+@given(rows)
+def test_the_drawdown_is_the_largest_fall(given_rows):
+    taken = fills(*((s, str(a), str(p)) for s, a, p in given_rows), fee="0.1")
+    series = [ZERO, *(step.net for step in steps(taken))]
     brute = max(a - b for i, a in enumerate(series) for b in series[i:])
-    assert maximum_drawdown(values) == brute
+    assert figures(taken).maximum_drawdown == brute
 
 
 @given(rows, st.integers(0, 30))

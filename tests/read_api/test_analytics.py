@@ -6,7 +6,6 @@ import io
 import polars as pl
 import pytest
 
-from projections import analytics
 from tests.projections.archived import ARCHIVES
 from tests.projections.given import filled, placed
 from tests.read_api.conftest import Server, pool, server, template
@@ -131,15 +130,6 @@ async def test_nothing_traded_is_no_row(server: Server):
         assert (await server.ask(f"/analytics/{route}"))["data"] == []
     empty = await server.client.get("/analytics/trades", headers={"Accept": "text/csv"})
     assert empty.text == ""
-
-
-async def test_a_question_about_too_many_trades_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(analytics, "MOST_TRADES", 1)
-    await server.told(OWN)
-    for route in ("performance", "equity", "trades", "lots"):
-        refused = await server.ask(f"/analytics/{route}", status=400)
-        assert "more than 1 trades" in refused["detail"]
-    assert (await server.ask("/analytics/trades?account_names=nobody"))["data"] == []
 
 
 async def test_the_documentation_names_every_parameter_with_its_bounds(server: Server):
