@@ -87,6 +87,7 @@ def bots(
         engine=engine,
         heartbeat_seconds=float(settings.bot_heartbeat_timeout),
         wind_down_seconds=float(settings.bot_stop_timeout),
+        gone=settings.bot_runtimes_gone,
     )
     return Bots(fleet=fleet, line=line, files=files, heard=heard, containers=engine, images=images, docker=docker)
 

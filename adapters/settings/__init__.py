@@ -59,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker_performance_dump_interval: int  # Minutes.
 
     bot_runtime: str
+    bot_runtimes_gone: frozenset[str]  # As events name them: `docker:<id of the engine>`.
     bot_command: tuple[str, ...]  # What runs a bot as a process, word by word: Hummingbot's quickstart.
     bot_broker_host: str | None  # Where bots find the broker; None: where we find it.
     bot_broker_port: int | None
@@ -132,6 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             broker_password=given.text("BROKER_PASSWORD"),
             broker_performance_dump_interval=given.whole("BROKER_PERFORMANCE_DUMP_INTERVAL", 5, 1, 1440),
             bot_runtime=given.one_of("BOT_RUNTIME", RUNTIMES, "docker"),
+            bot_runtimes_gone=frozenset(given.words("BOT_RUNTIMES_GONE", ())),
             bot_command=checks.command(given),
             bot_broker_host=given.text("BOT_BROKER_HOST"),
             bot_broker_port=given.whole("BOT_BROKER_PORT", 0, 0, 65535) or None,

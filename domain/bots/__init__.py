@@ -26,6 +26,7 @@ from domain.bots.life import (
     BotStopRequested,
     BotStopTold,
     BotWoundDown,
+    Here,
     evolve,
     stream_of,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "BotTalkedNonsense",
     "BotWoundDown",
     "ControllerReported",
+    "Here",
     "SealedRun",
     "Step",
     "UpdatesDropped",

@@ -22,6 +22,7 @@ from domain.bots.life import (
     BotStopRequested,
     BotStopTold,
     BotWoundDown,
+    Here,
     Strategy,
 )
 from domain.errors import Conflict, Invalid, NotFound
@@ -143,11 +144,11 @@ def prepared(bot: Bot, *, instance: str, at: datetime) -> list[Event]:
     return [] if bot.prepared else [BotPrepared(instance=instance, prepared_at=at)]
 
 
-def started(bot: Bot, *, instance: str, runtime_id: str, at: datetime) -> list[Event]:
+def started(bot: Bot, *, instance: str, runtime: str, runtime_id: str, at: datetime) -> list[Event]:
     """Note that the container runs."""
     if bot.runs:
         return []
-    return [BotStarted(instance=instance, runtime_id=runtime_id, started_at=at)]
+    return [BotStarted(instance=instance, runtime=runtime, runtime_id=runtime_id, started_at=at)]
 
 
 def failed(bot: Bot, *, instance: str, reason: str, at: datetime) -> list[Event]:
@@ -157,13 +158,14 @@ def failed(bot: Bot, *, instance: str, reason: str, at: datetime) -> list[Event]
     return [BotFailed(instance=instance, reason=reason, failed_at=at)]
 
 
-def request_start(bot: Bot, *, instance: str, at: datetime) -> list[Event]:
+def request_start(bot: Bot, *, instance: str, here: Here, at: datetime) -> list[Event]:
     """Want a bot to run again that was stopped or has exited; one that runs, or is about to, is left alone.
 
     Raises `NotFound` for an unknown bot, `Invalid` for one that was only heard, failed to deploy, is archived, or has
-    not ended yet what it was told to end.
+    not ended yet what it was told to end, `Conflict` for one that another runtime started.
     """
     deployed = _deployed(bot, instance)
+    _check_is_here(bot, instance, here)
     if next_step(bot) in {Step.PREPARE, Step.START} or bot.starting:
         return []
     if bot.archiving:
@@ -182,13 +184,16 @@ def request_stop(
     skip_order_cancellation: bool,
     archive: ArchivePlace | None,
     at_once: bool,
+    here: Here | None,
     at: datetime,
 ) -> list[Event]:
     """Want a bot to end its strategy, and with `archive` to be put away. What is stopping or stopped already is `[]`.
 
-    A bot whose archive is not taken where it should go may be sent elsewhere.
+    A bot whose archive is not taken where it should go may be sent elsewhere. `here` is None without an archive: a bot
+    is told to stop over the line, wherever it runs.
 
-    Raises `NotFound` for an unknown bot, `Invalid` for one that does not run yet, or whose container is not ours.
+    Raises `NotFound` for an unknown bot, `Invalid` for one that does not run yet, or whose container is not ours,
+    `Conflict` for one that is to be archived and that another runtime started.
     """
     if archive is not None or bot.deployed is not None:
         _deployed(bot, instance)
@@ -196,6 +201,8 @@ def request_stop(
         raise NotFound(f"Bot {instance} not found")
     if bot.deployed is not None and (bot.runtime_id is None or bot.starting):
         raise Invalid(f"Bot {instance} is still starting; stop it when it runs")
+    if here is not None:
+        _check_is_here(bot, instance, here)
     if _stops_already(bot) if archive is None else _goes_there_already(bot, archive):
         return []
     return [
@@ -212,6 +219,14 @@ def request_stop(
 def _goes_there_already(bot: Bot, archive: ArchivePlace) -> bool:
     """Whether the files are put away or on their way there; another place may be named while none has taken them."""
     return bot.stopping is not None and (bot.stopping.archive == archive or bot.archived is not None)
+
+
+def _check_is_here(bot: Bot, instance: str, here: Here) -> None:
+    if not here.has(bot):
+        raise Conflict(
+            f"Bot {instance} was started by the runtime '{bot.runtime}', and this server runs '{here.runtime}'."
+            " Start the server with that one to go on with it; if that is gone for good, name it in BOT_RUNTIMES_GONE"
+        )
 
 
 def _stops_already(bot: Bot) -> bool:
@@ -309,8 +324,8 @@ def observed_exit(bot: Bot, *, instance: str, exit_code: int | None, at: datetim
     return [BotStopped(instance=instance, exit_code=exit_code, asked_for=asked_for, stopped_at=at)]
 
 
-def observed_running(bot: Bot, *, instance: str, runtime_id: str, at: datetime) -> list[Event]:
+def observed_running(bot: Bot, *, instance: str, runtime: str, runtime_id: str, at: datetime) -> list[Event]:
     """Note that a container was found to run, though it was stopped; what we are about to do ourselves is no news."""
     if bot.runs or bot.cleared or bot.runtime_id is None or bot.starting:
         return []
-    return [BotStarted(instance=instance, runtime_id=runtime_id, started_at=at)]
+    return [BotStarted(instance=instance, runtime=runtime, runtime_id=runtime_id, started_at=at)]

@@ -46,10 +46,15 @@ class BotPrepared(Event, frozen=True, kw_only=True):
 
 
 class BotStarted(Event, frozen=True, kw_only=True):
-    """The instance's container (or process) runs. `runtime_id` is the runtime's own name of it."""
+    """The instance's container (or process) runs. `runtime_id` is the runtime's own name of it.
+
+    `runtime` is which one that is: its kind, and the id of its engine or Swarm behind it (`docker:6f1c…`, `process`);
+    "" in events from before it was noted.
+    """
 
     instance: str
     runtime_id: str
+    runtime: str = ""
     started_at: Utc
 
 
@@ -187,6 +192,7 @@ class Bot(msgspec.Struct, frozen=True, kw_only=True):
     deployed: BotDeployed | None = None
     heard: bool = False
     prepared: bool = False
+    runtime: str = ""
     runtime_id: str | None = None
     runs: bool = False
     started_at: Utc | None = None
@@ -213,6 +219,17 @@ class Bot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NEW = Bot()
+
+
+class Here(msgspec.Struct, frozen=True, kw_only=True):
+    """Where this server runs bots: its `runtime`, and those that are `gone` for good, whose bots count as its own."""
+
+    runtime: str
+    gone: frozenset[str] = frozenset()
+
+    def has(self, bot: Bot) -> bool:
+        """Whether the bot was started here, so that what is found here, or is not, says how the bot is."""
+        return not bot.runtime or bot.runtime == self.runtime or bot.runtime in self.gone
 
 
 def evolve(bot: Bot, event: Event) -> Bot:
@@ -256,6 +273,7 @@ def _started(bot: Bot, started: BotStarted) -> Bot:
     # What was wound down trades again. An archive that was asked for is still wanted, and everything before it again.
     return msgspec.structs.replace(
         bot,
+        runtime=started.runtime,
         runtime_id=started.runtime_id,
         runs=True,
         started_at=started.started_at,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
+from structlog.testing import capture_logs
 
 from commands.bots import outcomes
 from commands.bots.outcomes import AwaitDeployment, AwaitStart, AwaitStop
@@ -10,9 +11,10 @@ from commands.bots.stopping import StartBot, StopAndArchive, StopBot
 from commands.ports import Write
 from commands.ports.bots import Instance
 from domain.bots import ArchivePlace, BotDeployed, BotFailed, BotLost
-from domain.errors import Unavailable
+from domain.errors import Conflict, Unavailable
 from tests.commands.bots import NAME, controllers, desk, kinds, life, running, settled, until
 from tests.commands.world import World, world
+from tests.fakes.runtime import MemoryRuntime
 
 HERE = ArchivePlace()
 
@@ -194,3 +196,60 @@ async def test_a_start_is_tried_for_a_while_however_long_something_else_was_trie
 
         await until(failed)
         assert 60 <= (w.time.now - began).total_seconds() < 90
+
+
+async def test_bots_of_another_runtime_are_not_taken_for_ended():
+    async with desk() as w:
+        await running(w)
+    there = w.fleet.runtime
+    w.fleet.runtime = MemoryRuntime(name="process")
+    with capture_logs() as lines:
+        async with world(w) as moved:
+            await moved.keeper.look()
+            await moved.keeper.look()
+            why = f"Bot {NAME} was started by the runtime 'docker', and this server runs 'process'"
+            for wish in (StartBot(instance=NAME), StopAndArchive(instance=NAME, archive=HERE)):
+                with pytest.raises(Conflict, match=why):
+                    await moved.do(wish)
+            assert (await kinds(moved))[-1] == "Started"
+            await moved.do(StopBot(instance=NAME))
+            await settled(moved, "StopTold", "WoundDown")
+    told = [(line["instance"], line["runtime"], line["here"]) for line in lines if line["event"] == "bot_elsewhere"]
+    assert told == [(NAME, "docker", "process")]
+    assert w.fleet.runtime.steps == []
+    w.fleet.runtime = there
+    async with world(w) as back:
+        await back.keeper.look()
+        await back.do(StopAndArchive(instance=NAME, archive=HERE))
+        await settled(back, "Stopped", "Archived", "Cleared")
+    assert there.starts == {NAME: 1}
+
+
+async def test_an_archive_that_was_begun_waits_for_the_runtime_of_its_bot():
+    async with desk() as w:
+        await running(w)
+        w.fleet.line.answers[NAME, "stop"] = {"status": 400, "msg": "timed out"}
+        await w.do(StopAndArchive(instance=NAME, archive=HERE))
+        await w.do(AwaitStop(instance=NAME))
+    there = w.fleet.runtime
+    w.fleet.runtime = MemoryRuntime(name="process")
+    async with world(w) as moved:
+        await settled(moved, "WoundDown")
+        await moved.keeper.look()
+        assert (await kinds(moved))[-1] == "WoundDown"
+    assert w.fleet.runtime.steps == []
+    w.fleet.runtime = there
+    async with world(w) as back:
+        await settled(back, "Stopped", "Archived", "Cleared")
+
+
+async def test_bots_of_a_runtime_that_is_gone_for_good_are_judged_by_the_present_one():
+    async with desk() as w:
+        await running(w)
+    w.fleet.runtime = MemoryRuntime(name="process")
+    w.fleet.gone = frozenset({"docker"})
+    async with world(w) as moved:
+        await moved.keeper.look()
+        assert (await kinds(moved))[-1] == "Stopped"
+        await moved.do(StopAndArchive(instance=NAME, archive=HERE))
+        await settled(moved, "Archived", "Cleared")

@@ -25,6 +25,7 @@ from domain.bots import (
     BotStopRequested,
     BotStopTold,
     BotWoundDown,
+    Here,
     Step,
     deciding,
     evolve,
@@ -51,7 +52,8 @@ WANTED: dict[str, Any] = {
 HERE, BUCKET = ArchivePlace(), ArchivePlace(bucket="attic")
 DEPLOYED = deciding.deploy(NEW, **WANTED)[0]
 PREPARED = BotPrepared(instance=NAME, prepared_at=T0)
-STARTED = BotStarted(instance=NAME, runtime_id="c1", started_at=T0)
+PLACE = "docker:6f1c"
+STARTED = BotStarted(instance=NAME, runtime=PLACE, runtime_id="c1", started_at=T0)
 FAILED = BotFailed(instance=NAME, reason="no image", failed_at=T0)
 START = BotStartRequested(instance=NAME, requested_at=T0)
 STOP = BotStopRequested(instance=NAME, requested_at=T0)
@@ -68,13 +70,17 @@ RETURNED = BotReturned(instance=NAME, returned_at=T0)
 RUNNING = (DEPLOYED, PREPARED, STARTED)
 
 
+def here(*gone: str, runtime: str = PLACE) -> Here:
+    return Here(runtime=runtime, gone=frozenset(gone))
+
+
 def given(*events: Event) -> Given[Bot]:
     return Given(NEW, evolve, events)
 
 
 def stop(bot: Bot, archive: ArchivePlace | None = None) -> list[Event]:
     return deciding.request_stop(
-        bot, instance=NAME, skip_order_cancellation=False, archive=archive, at_once=False, at=T0
+        bot, instance=NAME, skip_order_cancellation=False, archive=archive, at_once=False, here=here(), at=T0
     )
 
 
@@ -83,7 +89,7 @@ def put_away(bot: Bot) -> list[Event]:
 
 
 def start(bot: Bot) -> list[Event]:
-    return deciding.request_start(bot, instance=NAME, at=T0)
+    return deciding.request_start(bot, instance=NAME, here=here(), at=T0)
 
 
 def delete(bot: Bot) -> list[Event]:
@@ -235,7 +241,7 @@ def test_what_is_found_outside_is_recorded_where_it_is_news():
         return deciding.observed_exit(bot, instance=NAME, exit_code=1, at=T0)
 
     def running(bot: Bot) -> list[Event]:
-        return deciding.observed_running(bot, instance=NAME, runtime_id="c1", at=T0)
+        return deciding.observed_running(bot, instance=NAME, runtime=PLACE, runtime_id="c1", at=T0)
 
     given(*RUNNING).when(exited).then(CRASHED)
     given(*RUNNING, STOP).when(exited).then(BotStopped(instance=NAME, exit_code=1, stopped_at=T0))
@@ -290,7 +296,31 @@ def test_a_fact_of_another_area_changes_nothing():
 
 def test_a_step_that_is_not_the_next_one_is_not_noted():
     running = reduce(evolve, RUNNING, NEW)
-    assert deciding.started(running, instance=NAME, runtime_id="c2", at=T0) == []
+    assert deciding.started(running, instance=NAME, runtime=PLACE, runtime_id="c2", at=T0) == []
     assert deciding.told(running, instance=NAME, status=200, message="", again=False, at=T0) == []
     assert deciding.wound_down(running, instance=NAME, by_itself=True, at=T0) == []
     assert deciding.cleared(running, instance=NAME, at=T0) == []
+
+
+def test_a_bot_of_another_runtime_is_neither_started_nor_put_away_here():
+    def start_there(bot: Bot) -> list[Event]:
+        return deciding.request_start(bot, instance=NAME, here=here(runtime="process"), at=T0)
+
+    def put_away_there(bot: Bot, *gone: str) -> list[Event]:
+        return deciding.request_stop(
+            bot,
+            instance=NAME,
+            skip_order_cancellation=False,
+            archive=HERE,
+            at_once=False,
+            here=here(*gone, runtime="process"),
+            at=T0,
+        )
+
+    why = f"Bot {NAME} was started by the runtime '{PLACE}', and this server runs 'process'"
+    for wish in (start_there, put_away_there):
+        given(*RUNNING).when(wish).then_refused(Conflict, why)
+        given(*RUNNING, STOPPED).when(wish).then_refused(Conflict, why)
+    given(*RUNNING).when(lambda bot: put_away_there(bot, PLACE)).then(AWAY)
+    before_it_was_noted = BotStarted(instance=NAME, runtime_id="c1", started_at=T0)
+    given(DEPLOYED, PREPARED, before_it_was_noted).when(put_away_there).then(AWAY)

@@ -36,6 +36,7 @@ from tests.domain.test_bots import (
     HERE,
     LOST,
     NAME,
+    PLACE,
     PREPARED,
     RETURNED,
     START,
@@ -119,7 +120,7 @@ class BotLife(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         if self.runs:
-            self.note(deciding.observed_running(self.bot, instance=NAME, runtime_id="c1", at=T0))
+            self.note(deciding.observed_running(self.bot, instance=NAME, runtime=PLACE, runtime_id="c1", at=T0))
         else:
             self.note(deciding.observed_exit(self.bot, instance=NAME, exit_code=None, at=T0))
 
@@ -144,7 +145,7 @@ class BotLife(RuleBasedStateMachine):
                     events = deciding.failed(before, reason="no image", **now)
                 else:
                     self.runs = self.exists = True
-                    events = deciding.started(before, runtime_id="c1", **now)
+                    events = deciding.started(before, runtime=PLACE, runtime_id="c1", **now)
             case Step.UNDO | Step.CLEAR:
                 self.runs = self.exists = self.files = False
                 events = deciding.cleared(before, **now)

@@ -20,6 +20,7 @@ class MemoryFleet:
         self.files = FakeBotFiles(BUCKET)
         self.line = ScriptedLine(clock)
         self.engine = MemoryEngine()
+        self.gone: frozenset[str] = frozenset()
 
     def port(self, through: Callable[[Any], Any] = lambda port: port) -> Fleet:
         """Return what a server is given of it, each port `through` what a test puts in between."""
@@ -28,4 +29,5 @@ class MemoryFleet:
             files=through(self.files),
             line=through(self.line),
             engine=through(self.engine),
+            gone=self.gone,
         )

@@ -163,3 +163,11 @@ async def test_an_image_that_is_not_to_be_had_is_named(place):
     with pytest.raises(Invalid, match="nowhere/hummingbot:missing"):
         await place.runtime.start(wish)
     assert await place.runtime.instances() == {}
+
+
+async def test_every_server_on_one_place_names_it_alike(place):
+    named = await place.runtime.place()
+    assert named == await place.again().place()
+    assert named.partition(":")[0] == place.runtime.name
+    await place.runtime.start(place.prepare(name()))
+    assert await place.runtime.place() == named
