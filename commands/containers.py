@@ -151,12 +151,16 @@ async def _append(
         origin,
         stream=STREAM,
         new=None,
-        evolve=lambda _, __: None,
+        evolve=_nothing,
         decision=lambda _: events,
         answer=answer,
         request=request,
     )
     return decided.position
+
+
+def _nothing(_: None, __: Event) -> None:
+    """Return nothing: what was done before decides nothing."""
 
 
 async def _bot(log: Log, instance: str) -> Bot:

@@ -5,7 +5,7 @@ A snapshot is only ever a shortcut. One that cannot be read is passed over, and 
 
 from collections.abc import Callable, Sequence
 from functools import cache, reduce
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_type_hints
 
 import msgspec
 import structlog
@@ -63,9 +63,9 @@ def encode(state: object) -> bytes:
     return _encode(state)
 
 
-def decode(data: bytes, kind: type[S]) -> S:
-    """Return the state that was kept. Raises `msgspec.DecodeError` for bytes that are none of its kind."""
-    state: S = _decoder(kind).decode(data)  # type: ignore[arg-type] # a class is hashable
+def decode(data: bytes, evolve: Callable[[S, Event], S]) -> S:
+    """Return a kept state of the kind that `evolve` returns. Raises `msgspec.DecodeError` for other bytes."""
+    state: S = _decoder(evolve).decode(data)
     return state
 
 
@@ -73,7 +73,7 @@ async def _fold(log: Snapshots, stream: str, recent: Recent, new: S, evolve: Cal
     state, events, known = new, recent.events, 0
     if recent.snapshot is not None:
         try:
-            state, known = decode(recent.snapshot.state, type(new)), recent.snapshot.version
+            state, known = decode(recent.snapshot.state, evolve), recent.snapshot.version
         except msgspec.DecodeError as e:
             logger.warning("snapshot_discarded", stream=stream, version=recent.snapshot.version, why=str(e))
             events = await log.beyond(stream, 0)
@@ -95,6 +95,8 @@ def _plain(value: object) -> object:
 
 
 def _made(kind: type, value: Any) -> object:  # noqa: ANN401 - whatever was kept
+    if kind is object:
+        return value
     if kind is Ids and isinstance(value, list) and all(isinstance(name, str) for name in value):
         return Ids(value)
     raise ValueError(f"no {kind.__name__}")
@@ -104,5 +106,5 @@ _encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 @cache
-def _decoder(kind: type) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind, dec_hook=_made)
+def _decoder(evolve: Callable[[Any, Event], object]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(get_type_hints(evolve)["return"], dec_hook=_made)

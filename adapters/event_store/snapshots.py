@@ -6,6 +6,7 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+import psycopg
 import structlog
 
 from adapters.event_store.reader import POSITION, Reader, Row, Together, recorded
@@ -59,7 +60,7 @@ class KeptSnapshots:
     def __init__(self, reader: Reader, code: str | None = None) -> None:
         """Take how the log is read. `code` names what folds, this program's domain if it is None."""
         self._reader = reader
-        self._code = code or _domain()
+        self._code = code or _of_domain()
         self.together = Together(lambda streams: reader.rows(_RECENT, (streams, self._code)))
 
     async def recent(self, streams: Sequence[str]) -> dict[str, Recent]:
@@ -76,8 +77,8 @@ class KeptSnapshots:
         values = (snapshot.stream, self._code, snapshot.version, snapshot.command_id, snapshot.state)
         try:
             await self._reader.write(_KEEP, values)
-        except Unavailable as e:
-            logger.warning("snapshot_not_kept", stream=snapshot.stream, version=snapshot.version, why=e.message)
+        except (Unavailable, psycopg.Error) as e:  # whoever folded has what he wanted
+            logger.warning("snapshot_not_kept", stream=snapshot.stream, version=snapshot.version, why=str(e).strip())
 
     async def _recent(self, stream: str, rows: Sequence[Row]) -> Recent:
         kept = next((row for row in rows if row[POSITION] is None), None)
@@ -95,14 +96,19 @@ class KeptSnapshots:
         return Recent(snapshot=snapshot, first=first, events=newest)
 
 
-@cache
-def _domain() -> str:
-    """Return a digest of all that states are made by: of every source of the domain, for they use each other."""
+def code_of(folder: Traversable) -> str:
+    """Return a digest of every Python source in a folder, by name and content."""
     digest = hashlib.sha256()
-    for path, source in sorted(_sources("", resources.files("domain"))):
+    for path, source in sorted(_sources("", folder)):
         digest.update(f"{path}\0{len(source)}\0".encode())
         digest.update(source)
     return digest.hexdigest()
+
+
+@cache
+def _of_domain() -> str:
+    # All of it, for its parts use each other: a snapshot that was given up for nothing costs one long read.
+    return code_of(resources.files("domain"))
 
 
 def _sources(path: str, folder: Traversable) -> Iterator[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ import pytest
 
 from commands import intake
 from commands.accounts import first_start
+from commands.folding import EVERY
 from domain.accounts import MASTER
 from domain.events import Recorded
 from domain.orders import OrderAccepted, OrderFilled, OrderObserved, OrderPlaced, observed_id, stream_of
@@ -126,3 +127,19 @@ async def test_facts_of_an_order_take_one_look_at_the_log(monkeypatch: pytest.Mo
         monkeypatch.setattr(w.log, "last", last)
         await w.intake(report(orders=[(order_id, fill("t1"))]))
         assert looks == [stream_of(order_id)]
+
+
+async def test_an_order_of_many_trades_goes_on_in_its_story_from_its_snapshot() -> None:
+    async with world() as w:
+        await first_start(w.bus.ports)
+        order_id = await placed(w)
+        await w.quiet()
+        stream = stream_of(order_id)
+        await w.intake(report(orders=[(order_id, fill(f"t{n}", "0.000001")) for n in range(EVERY)]))
+        await w.intake(report(orders=[(order_id, fill(f"t{EVERY - 1}")), (order_id, fill("t-", "0.000002"))]))
+        assert w.log.snapshots[stream].version == 2 + EVERY
+        await w.intake(report(orders=[(order_id, fill("t0")), (order_id, fill("t+", "0.000003"))]))
+        history = (await w.log.read([stream]))[stream]
+        assert [r.event for r in history[-2:]] == [fill("t-", "0.000002"), fill("t+", "0.000003")]
+        assert {r.correlation_id for r in history} == {history[0].correlation_id}
+        assert history[-1].causation_id == history[-2].command_id
