@@ -1,7 +1,7 @@
 """Carry a bot's life on, step by step, each recorded when it is done. Whoever goes on begins where the log ends.
 
 A step that was done and not recorded, because the server died in between, is done again: every one of them is made so
-that the second time changes nothing. Telling a bot to stop is the one whose answer means something else then (ADR 91).
+that the second time changes nothing (ADR 91).
 """
 
 import asyncio
@@ -41,6 +41,8 @@ FAILURE_SECONDS = 300.0
 ANSWER_SECONDS = 35.0
 """A bot that waits for the end of its strategy gives up after 30 s, and says so."""
 AT_ONCE_SECONDS = 10.0
+ASK_AGAIN_SECONDS = 40.0
+"""How long a bot is left alone that was told to stop. The longest of its kind that was measured was flat after 31 s."""
 
 MESSAGE_CHARACTERS = 2000
 """More than that of what a bot answers is not recorded."""
@@ -215,15 +217,36 @@ class Life:
     async def _wind_down(self, bot: Bot) -> Sequence[Decision]:
         """Wait for the bot's sign, or for the limit; or until something else is to be done."""
         limit = self._limit(_told(bot).told_at)
+        ask_at = _told(bot).told_at + timedelta(seconds=ASK_AGAIN_SECONDS)
         while next_step(bot) is Step.WIND_DOWN:
-            is_over = self._ports.clock() >= limit
-            if deciding.says_it_is_flat(bot) or await self._said_so(_stopping(bot), is_over=is_over):
+            now = self._ports.clock()
+            if deciding.says_it_is_flat(bot) or await self._said_so(_stopping(bot), is_over=now >= limit):
                 return [self._ended(by_itself=True)]
-            if is_over:
+            if now >= limit:
                 return [self._ended(by_itself=False)]
+            if now >= ask_at and deciding.may_be_asked_again(bot):
+                within = min(ANSWER_SECONDS, (limit - now).total_seconds())
+                if await self._says_so_when_asked(_stopping(bot), within):
+                    return [self._ended(by_itself=True)]
+                ask_at = self._ports.clock() + timedelta(seconds=ASK_AGAIN_SECONDS)
             await self._pause(POLL_SECONDS)
             _, bot = await self._read()
         return []
+
+    async def _says_so_when_asked(self, stop: BotStopRequested, within: float) -> bool:
+        """Whether the bot, told once more to stop, answers that nothing is left of its strategy.
+
+        Its last word may have been said while nobody listened, and it says it once; this answer it gives ever again.
+        """
+        data = {"skip_order_cancellation": stop.skip_order_cancellation, "async_backend": False}
+        try:
+            answer = await self._fleet.line.command(self.instance, "stop", data, timeout_seconds=within)
+        except Unavailable as reason:
+            logger.info("bot_not_asked_again", instance=self.instance, why=reason.message)
+            return False
+        status, message = answer_of(answer)
+        logger.info("bot_asked_again", instance=self.instance, status=status, message=message)
+        return status == deciding.FLAT
 
     async def _said_so(self, stop: BotStopRequested, *, is_over: bool) -> bool:
         """Whether the bot's controllers said that they have ended. Raises `Unavailable`, but not beyond the limit."""

@@ -256,17 +256,20 @@ def told(bot: Bot, *, instance: str, status: int | None, message: str, again: bo
 
 
 def says_it_is_flat(bot: Bot) -> bool:
-    """Whether the bot's answer alone is its sign that its strategy has ended: it answered when it had."""
-    return (
-        bot.stopping is not None
-        and not bot.stopping.at_once
-        and bot.told is not None
-        and bot.told.status == _OK
-        and not bot.told.again
-    )
+    """Whether the bot's answer alone is its sign that its strategy has ended: it answered when it had (ADR 107)."""
+    return bot.stopping is not None and not bot.stopping.at_once and bot.told is not None and bot.told.status == FLAT
 
 
-_OK = 200
+FLAT = 200
+"""What a bot answers to a `stop` that it answers when nothing of its strategy is left, however often it is told."""
+
+
+def may_be_asked_again(bot: Bot) -> bool:
+    """Whether telling the bot once more, and waiting, can do no more than it was told before.
+
+    A stop that is waited for cancels orders in any case, as far as bots are known; that may not be wanted.
+    """
+    return bot.stopping is not None and not (bot.stopping.at_once and bot.stopping.skip_order_cancellation)
 
 
 def wound_down(bot: Bot, *, instance: str, by_itself: bool, at: datetime) -> list[Event]:

@@ -92,8 +92,7 @@ class BotStopRequested(Event, frozen=True, kw_only=True):
 class BotStopTold(Event, frozen=True, kw_only=True):
     """The bot was told to stop, at `told_at`. `status` and `message` are its answer, `status` None where none came.
 
-    `again` is True when it may have been told before, by a server that died over it: what a bot answers the second time
-    does not say that its strategy has ended.
+    `again` is True when it may have been told before, by a server that died over it.
     """
 
     instance: str

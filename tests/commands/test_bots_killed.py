@@ -170,14 +170,15 @@ async def test_a_bot_is_made_and_put_away_whenever_the_server_dies():
         assert starts_and_stops(events) == "+-", moment
 
 
-async def test_a_bot_that_may_have_been_told_before_is_not_taken_by_its_word():
+async def test_a_bot_that_said_its_last_word_while_the_server_was_dead_says_it_again():
     moments = await moments_of(put_away)
     told_at = moments.index("after command")
     w = await cut(put_away, told_at)
     told, wound_down = [e for e in await life(w) if isinstance(e, BotStopTold | BotWoundDown)]
     assert isinstance(told, BotStopTold)
     assert isinstance(wound_down, BotWoundDown)
-    assert (told.status, told.again, wound_down.by_itself) == (200, True, False)
+    assert (told.status, told.again, wound_down.by_itself) == (200, True, True)
+    assert (wound_down.wound_down_at - told.told_at).total_seconds() < 1
     assert len(w.fleet.line.sent) == 2
 
 

@@ -68,7 +68,7 @@ async def test_a_bot_is_put_away_after_a_plain_stop_without_being_told_again():
 async def test_a_bot_that_answers_at_once_says_later_that_it_is_flat():
     async with desk() as w:
         await running(w)
-        w.fleet.line.answers[NAME, "stop"] = {"status": 200, "msg": ""}
+        w.fleet.line.answers[NAME, "stop"] = lambda data: {"status": 200, "msg": ""} if data["async_backend"] else None
         await report(w, b'{"volume_traded":1}')
         await w.do(StopBot(instance=NAME, at_once=True))
         await w.do(AwaitStop(instance=NAME))
@@ -100,6 +100,57 @@ async def test_a_bot_that_never_says_that_it_is_flat_is_waited_for_up_to_the_lim
         assert not wound_down.by_itself
         waited = (wound_down.wound_down_at - began).total_seconds()
         assert w.fleet.port().wind_down_seconds <= waited < w.fleet.port().wind_down_seconds + 2
+
+
+async def test_a_bot_whose_last_word_was_lost_is_asked_again_when_it_had_time_to_wind_down():
+    async with desk() as w:
+        await running(w)
+        began = w.time.now
+        await w.do(StopBot(instance=NAME, at_once=True))
+        await settled(w, *STOP)
+        assert [data["async_backend"] for data in of(w, "stop")] == [True, False]
+        wound_down = await last(w, BotWoundDown)
+        assert isinstance(wound_down, BotWoundDown)
+        assert wound_down.by_itself
+        assert 40 <= (wound_down.wound_down_at - began).total_seconds() < 42
+
+
+async def test_a_bot_that_ran_into_its_own_time_out_is_asked_until_it_is_flat():
+    answers = iter([400, 400, 200])
+    async with desk() as w:
+        await running(w)
+        w.fleet.line.answers[NAME, "stop"] = lambda _: {"status": next(answers), "msg": ""}
+        await w.do(StopAndArchive(instance=NAME, archive=HERE, skip_order_cancellation=True))
+        await settled(w, *AWAY)
+        wound_down = await last(w, BotWoundDown)
+        assert isinstance(wound_down, BotWoundDown)
+        assert wound_down.by_itself
+        assert of(w, "stop") == [{"skip_order_cancellation": True, "async_backend": False}] * 3
+
+
+async def test_a_bot_that_is_to_leave_its_orders_is_not_told_to_cancel_them_by_asking_again():
+    async with desk() as w:
+        await running(w)
+        await w.do(StopBot(instance=NAME, at_once=True, skip_order_cancellation=True))
+        await settled(w, *STOP)
+        wound_down = await last(w, BotWoundDown)
+        assert isinstance(wound_down, BotWoundDown)
+        assert (wound_down.by_itself, len(of(w, "stop"))) == (False, 1)
+
+
+async def test_a_broker_that_is_away_when_a_bot_is_to_be_asked_again_only_costs_the_limit():
+    async with desk() as w:
+        await running(w)
+
+        def answer(_: object) -> None:
+            w.fleet.line.connected = False
+
+        w.fleet.line.answers[NAME, "stop"] = answer
+        await w.do(StopBot(instance=NAME))
+        await settled(w, *STOP)
+        wound_down = await last(w, BotWoundDown)
+        assert isinstance(wound_down, BotWoundDown)
+        assert not wound_down.by_itself
 
 
 @pytest.mark.parametrize(

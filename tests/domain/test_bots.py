@@ -231,7 +231,7 @@ def test_only_an_answer_after_the_end_is_a_sign_of_it():
 
     assert flat(AWAY, TOLD)
     assert not flat(AWAY)
-    assert not flat(AWAY, BotStopTold(instance=NAME, status=200, again=True, told_at=T0))
+    assert flat(AWAY, BotStopTold(instance=NAME, status=200, again=True, told_at=T0))
     assert not flat(AWAY, BotStopTold(instance=NAME, status=400, message="timed out", told_at=T0))
     assert not flat(BotStopRequested(instance=NAME, at_once=True, requested_at=T0), TOLD)
 
