@@ -2,10 +2,21 @@
 
 import csv
 import io
+import json
 
 import polars as pl
 import pytest
 
+from adapters import tables
+from adapters.http import answers
+from adapters.http.requests import Request
+from domain.errors import Unavailable
+from projections import analytics
+from projections.analytics import Chosen
+from projections.pool import Pool
+from read_api import analytics as routes
+from read_api import settle
+from read_api.settle import Reads
 from tests.projections.archived import ARCHIVES
 from tests.projections.given import filled, placed
 from tests.read_api.conftest import Server, pool, server, template
@@ -103,6 +114,73 @@ async def test_the_same_rows_come_as_csv_and_parquet(server: Server, route: str)
     filed = await server.client.get(f"/analytics/{route}", headers={"Accept": "application/vnd.apache.parquet"})
     table = pl.read_parquet(io.BytesIO(filed.content))
     assert (table.height, table.columns) == (len(shown), list(shown[0]))
+
+
+MANY = [placed("many", amount="99"), *(filled("many", f"t{n}", "1", str(100 + n % 7)) for n in range(20))]
+
+
+@pytest.mark.parametrize("route", ["performance?group_by=day,pair", "equity", "trades", "lots"])
+async def test_however_trades_come_from_the_database_the_rows_are_the_same(
+    server: Server, route: str, monkeypatch: pytest.MonkeyPatch
+):
+    await server.told([*OWN, *MANY, *ARCHIVES])
+    whole = await server.ask(f"/analytics/{route}")
+    for some in (1, 3, 20):
+        monkeypatch.setattr(analytics, "AT_ONCE", some)
+        assert await server.ask(f"/analytics/{route}") == whole
+        lines = await server.client.get(f"/analytics/{route}", headers={"Accept": "application/x-ndjson"})
+        assert lines.headers["content-type"] == "application/x-ndjson"
+        assert [json.loads(line) for line in lines.text.splitlines()] == whole["data"]
+
+
+async def test_a_file_has_all_trades_and_json_a_page(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(routes, "_PAGE", 5)
+    await server.told(MANY)
+    page = await server.ask("/analytics/trades")
+    assert (len(page["data"]), page["pagination"]) == (5, {"total": 20, "limit": 5, "offset": 0, "has_more": True})
+    for accept in ("text/csv", "application/x-ndjson"):
+        for query, lines in (("", 20), ("?limit=7&offset=2", 7), ("?offset=19", 1)):
+            answer = await server.client.get(f"/analytics/trades{query}", headers={"Accept": accept})
+            assert len(answer.text.splitlines()) == lines + (accept == "text/csv")
+
+
+async def test_an_answer_that_is_long_comes_in_pieces_as_it_is_made(server: Server, monkeypatch: pytest.MonkeyPatch):
+    await server.told(MANY)
+    whole = (await server.client.get("/analytics/trades")).content
+    monkeypatch.setattr(analytics, "AT_ONCE", 3)
+    monkeypatch.setattr(answers, "_SHORT", 500)
+    answer = await server.client.get("/analytics/trades")
+    assert (answer.content, "content-length" in answer.headers) == (whole, False)
+    monkeypatch.setattr(tables, "_ROWS", 4)
+    filed = await server.client.get("/analytics/trades", headers={"Accept": "application/vnd.apache.parquet"})
+    assert pl.read_parquet(io.BytesIO(filed.content))["trade_id"].to_list() == [f"t{n}" for n in range(20)]
+
+
+async def test_what_breaks_off_in_the_middle_leaves_a_connection_that_works(
+    server: Server, pool: Pool, monkeypatch: pytest.MonkeyPatch
+):
+    await server.told(MANY)
+    await server.ask("/analytics/lots")  # the views have seen them then
+    monkeypatch.setattr(analytics, "AT_ONCE", 3)
+    async with pool.connection() as connection:
+        for _ in range(3):
+            batches = analytics.traded(connection, Chosen())
+            assert [told.fill.trade_id for told in await anext(batches)] == ["t0", "t1", "t2"]
+            await batches.aclose()
+        assert len([told async for some in analytics.traded(connection, Chosen()) for told in some]) == 20
+
+
+async def test_few_long_answers_are_made_at_a_time(server: Server, pool: Pool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(settle, "_LONG_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(settle, "_LONG_AT_A_TIME", 1)
+    reads = Reads(pool, server.progress, server.committed)
+    asked = Request({"type": "http", "user": "admin", "headers": []})
+    async with reads.long_connection(asked):
+        with pytest.raises(Unavailable, match="1 long answers are being made"):
+            async with reads.long_connection(asked):
+                pass
+    async with reads.long_connection(asked) as connection:
+        await connection.execute("select")
 
 
 @pytest.mark.parametrize(
