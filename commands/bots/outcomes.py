@@ -8,6 +8,7 @@ import msgspec
 from commands.bus import Call, Command, Handlers, Outcome
 from commands.folding import load
 from commands.ports import Log
+from commands.ports.bots import Fleet
 from domain.bots import LIFE_EVENTS, NEW, Bot, evolve, next_step, stream_of
 from domain.errors import Invalid, Unavailable
 
@@ -93,9 +94,25 @@ async def await_stop(command: AwaitStop, call: Call) -> Outcome:
         return Outcome(result=Told(status=bot.told.status, message=bot.told.message, runs=True), position=position)
     if next_step(bot) is None:
         return Outcome(result=Told(status=None, message="", runs=False), position=position)
-    raise Unavailable(
-        f"Bot {command.instance} could not be told to stop so far; it will be when the line to it is there"
-    )
+    raise Unavailable(_not_told(command.instance, bot, call.ports.fleet))
+
+
+def _not_told(instance: str, bot: Bot, fleet: Fleet) -> str:
+    """Return why a bot was not told to stop, and what its owner can do."""
+    broker = fleet.line.broker()
+    if not broker.connected:
+        return (
+            f"Bot {instance} could not be told to stop so far: no connection to the broker: {broker.why}; it will be"
+            " told when there is one"
+        )
+    heard_at = broker.bots.get(instance)
+    if bot.started_at is not None and (heard_at is None or heard_at < bot.started_at):
+        return (
+            f"Bot {instance} could not be told to stop so far: it was not heard since it was started. It will be told"
+            f" when it is heard; if it never is, POST /bot-orchestration/stop-and-archive-bot/{instance} ends its"
+            f" container all the same, {fleet.wind_down_seconds:.0f} s later (BOT_STOP_TIMEOUT), and archives its files"
+        )
+    return f"Bot {instance} could not be told to stop so far; it still will be"
 
 
 async def _until(log: Log, instance: str, over: Callable[[Bot], bool], *, within: float) -> tuple[Bot, int]:

@@ -173,7 +173,8 @@ def request_start(bot: Bot, *, instance: str, here: Here, at: datetime) -> list[
     if bot.runs and bot.stopping is None:
         return []
     if bot.runs and bot.wound_down is None:
-        raise Invalid(f"Bot {instance} is still stopping; start it when it has stopped")
+        way_out = "" if bot.told else "; if it cannot be told to stop, stop-and-archive-bot ends its container"
+        raise Invalid(f"Bot {instance} is still stopping; start it when it has stopped{way_out}")
     return [BotStartRequested(instance=deployed.instance, requested_at=at)]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from commands.bots import outcomes
 from commands.bots.outcomes import AwaitStart, AwaitStop, Told
 from commands.bots.stopping import DeleteBotRun, StartBot, StopAndArchive, StopBot
 from commands.bots.telling import TellBot
@@ -201,6 +202,24 @@ async def test_a_bot_that_is_never_heard_is_put_away_by_the_limit():
         told = await last(w, BotStopTold)
         assert isinstance(told, BotStopTold)
         assert (told.status, "was not heard since it was started" in told.message) == (None, True)
+
+
+async def test_a_bot_that_is_never_heard_has_a_way_out_that_is_told(monkeypatch):
+    monkeypatch.setattr(outcomes, "TOLD_WITHIN_SECONDS", 0.0)
+    async with desk() as w:
+        await running(w)
+        w.fleet.line.disappear(NAME)
+        await w.do(StopBot(instance=NAME))
+        way_out = f"it was not heard since it was started.* /bot-orchestration/stop-and-archive-bot/{NAME} ends"
+        with pytest.raises(Unavailable, match=way_out):
+            await w.do(AwaitStop(instance=NAME))
+        with pytest.raises(Invalid, match=f"Bot {NAME} is still stopping.* stop-and-archive-bot ends its container"):
+            await w.do(StartBot(instance=NAME))
+        w.fleet.line.connected = False
+        with pytest.raises(Unavailable, match="no connection to the broker: it was made so; it will be told when"):
+            await w.do(AwaitStop(instance=NAME))
+        await w.do(StopAndArchive(instance=NAME, archive=HERE))
+        await settled(w, *AWAY)
 
 
 async def test_without_a_broker_an_archive_goes_on_by_the_limit():
