@@ -114,6 +114,8 @@ def _runtime(settings: Settings, docker: Connection, images: Images, *, owner: s
             bots=folder,
             config_password=settings.config_password,
             constraints=settings.bot_swarm_constraints,
+            volume_driver=settings.bot_swarm_volume_driver,
+            volume_options=settings.bot_swarm_volume_options,
         )
     return DockerRuntime(docker, images, owner=owner, bots=folder, config_password=settings.config_password)
 

@@ -54,7 +54,8 @@ def empty_volumes(client: docker.APIClient, *, service: Found, node: str) -> Non
 def _at_hand(client: docker.APIClient, service: Found) -> Iterator[str]:
     """Make a container that has the volumes of a service, and never starts."""
     spec = service["Spec"]["TaskTemplate"]["ContainerSpec"]
-    mounts = [Mount(mount["Target"], mount["Source"], type="volume", read_only=True) for mount in _volumes(spec)]
+    # As the service has them, driver and all: this machine may not have met a volume that others made.
+    mounts = [{**mount, "ReadOnly": True} for mount in _volumes(spec)]
     made = client.create_container(
         spec["Image"], host_config=client.create_host_config(mounts=mounts, network_mode="none")
     )

@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bot_broker_host: str | None  # Where bots find the broker; None: where we find it.
     bot_broker_port: int | None
     bot_swarm_constraints: tuple[str, ...]  # As `node.labels.bots == true`.
+    bot_swarm_volume_driver: str | None  # None: volumes of the machine that a bot runs on.
+    bot_swarm_volume_options: Mapping[str, str]
     bot_heartbeat_timeout: int  # Seconds, as the next one.
     bot_stop_timeout: int
     bot_updates_keep_days: int | None  # None: for ever.
@@ -138,6 +140,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             bot_broker_host=given.text("BOT_BROKER_HOST"),
             bot_broker_port=given.whole("BOT_BROKER_PORT", 0, 0, 65535) or None,
             bot_swarm_constraints=given.words("BOT_SWARM_CONSTRAINTS", ()),
+            bot_swarm_volume_driver=checks.volume_driver(given),
+            bot_swarm_volume_options=checks.volume_options(given),
             bot_heartbeat_timeout=given.whole("BOT_HEARTBEAT_TIMEOUT", 30, 1, 86_400),
             bot_stop_timeout=given.whole("BOT_STOP_TIMEOUT", 120, 1, 86_400),
             bot_updates_keep_days=given.whole("BOT_UPDATES_KEEP_DAYS", 0, 0, 36_500) or None,

@@ -56,6 +56,28 @@ def check_program(words: Sequence[str], given: Given) -> None:
         raise WrongSetting("BOT_COMMAND", words[0], "is no program that is there and may be run")
 
 
+def volume_driver(given: Given) -> str | None:
+    """Return the driver of bots' volumes, None for each machine's own volumes. Raises `WrongSetting`."""
+    value = given.text("BOT_SWARM_VOLUME_DRIVER")
+    if value == "local":
+        why = "keeps what bots write on the machine that they run on; leave it unset for that"
+        raise WrongSetting("BOT_SWARM_VOLUME_DRIVER", value, why)
+    return value
+
+
+def volume_options(given: Given) -> Mapping[str, str]:
+    """Return option → value of the driver of bots' volumes. Raises `WrongSetting`."""
+    value = given.text("BOT_SWARM_VOLUME_OPTIONS")
+    if value is None:
+        return {}
+    if given.text("BOT_SWARM_VOLUME_DRIVER") is None:
+        raise WrongSetting("BOT_SWARM_VOLUME_OPTIONS", value, "needs BOT_SWARM_VOLUME_DRIVER")
+    try:
+        return msgspec.json.decode(value, type=dict[str, str])
+    except msgspec.DecodeError as e:
+        raise WrongSetting("BOT_SWARM_VOLUME_OPTIONS", value, f"is not a JSON object of strings: {e}") from e
+
+
 def username(given: Given) -> str:
     """Return the user name. Raises `WrongSetting`."""
     value = given.text("USERNAME") or "admin"

@@ -1,5 +1,6 @@
 """What a bot's service of a Swarm is made of, and what is left of it; how it lives is the port's suite."""
 
+import asyncio
 import base64
 import io
 import os
@@ -13,6 +14,7 @@ from domain.errors import Invalid, Unavailable
 from tests.engine import Engine, obedient_image
 from tests.engine.machines import two_machines
 from tests.engine.places import PASSWORD, SCRIPT, SwarmPlace
+from tests.engine.volumes import shared_volumes
 from tests.ports.test_runtime import name, started, until
 
 
@@ -102,16 +104,29 @@ async def test_what_another_machine_has_is_collected_through_the_swarm(swarm):
     await swarm.runtime.remove(wish.instance)
 
 
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    with shared_volumes(tmp_path_factory.mktemp("volumes")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def machines(driver):
+    """Two machines, both with the bot's image and a driver of volumes that both have."""
+    with two_machines(driver.name) as made:
+        for engine in made:
+            obedient_image(engine)
+        yield made
+
+
 @pytest.fixture
-def fleet(tmp_path):
+def fleet(machines, tmp_path):
     """Two machines, of which the second one has the bots."""
-    with two_machines() as machines:
-        obedient_image(machines.worker)
-        made = SwarmPlace(tmp_path, machines.manager, "node.role==worker")
-        client = machines.worker.client()
-        yield made, client
-        client.close()
-        made.clear()
+    made = SwarmPlace(tmp_path, machines.manager, "node.role==worker")
+    client = machines.worker.client()
+    yield made, client
+    client.close()
+    made.clear()
 
 
 async def test_a_bot_on_another_machine_lives_and_is_collected_from_there(fleet):
@@ -134,6 +149,45 @@ async def test_a_bot_on_another_machine_lives_and_is_collected_from_there(fleet)
     assert await swarm.runtime.instances() == {}
     for volume in worker.volumes.list():
         assert list(Path(volume.attrs["Mountpoint"]).iterdir()) == []
+
+
+@pytest.fixture
+def nomads(machines, driver, tmp_path):
+    """Bots of two machines, with volumes that both have."""
+    made = SwarmPlace(tmp_path, machines.manager, "node.platform.os==linux", driver.name)
+    yield made
+    made.clear()
+
+
+def only(place, role):
+    """Have the machine of that role alone take bots."""
+    api = place.client.api
+    for node in api.nodes():
+        given = {"Role": node["Spec"]["Role"], "Labels": {}}
+        here = "active" if given["Role"] == role else "drain"
+        api.update_node(node["ID"], node["Version"]["Index"], {**given, "Availability": here})
+
+
+async def test_with_volumes_that_all_machines_have_a_bot_goes_on_with_its_files_on_another_one(nomads, driver):
+    place = nomads
+    only(place, "worker")
+    wish = place.prepare(name())
+    await place.runtime.start(wish)
+    assert list(driver.made.values()) == [{"share": "bots"}] * 2
+    data = next(driver.folder.glob("*-data")) / "started.jsonl"
+    await until(lambda: asyncio.to_thread(lambda: data.is_file() and data.read_text()), lambda text: text)
+    await place.runtime.stop(wish.instance, 5)
+    await place.runtime.collect(wish.instance)  # by the manager, which has not met these volumes
+    assert len(place.read_starts(wish.instance)) == 1
+    only(place, "manager")
+    await place.runtime.start(wish)
+    assert len(await started(place, wish.instance, 2)) == 2
+    await place.runtime.stop(wish.instance, 5)
+    await place.runtime.collect(wish.instance)
+    assert len(place.read_starts(wish.instance)) == 2
+    await place.runtime.remove(wish.instance)
+    assert driver.made == {}
+    assert list(driver.folder.iterdir()) == []
 
 
 async def test_sources_that_are_too_large_for_a_swarm_are_refused(swarm):

@@ -96,6 +96,8 @@ def test_an_empty_origin_pattern_is_not_the_default_one():
         ("PAPER_BALANCES", '{"paper": {"BTC": "NaN"}}', "between 0"),
         ("USERNAME", "ad\x00min", "cannot be printed"),
         ("USERNAME", "ad:min", "holds a colon"),
+        ("BOT_SWARM_VOLUME_DRIVER", "local", "leave it unset"),
+        ("BOT_SWARM_VOLUME_OPTIONS", '{"share": "a"}', "needs BOT_SWARM_VOLUME_DRIVER"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name, value, why):
@@ -104,6 +106,14 @@ def test_a_wrong_value_is_refused_by_name(name, value, why):
     assert refusal.value.name == name
     assert name in str(refusal.value)
     assert why in str(refusal.value)
+
+
+def test_volumes_of_a_swarm_have_a_driver_and_its_options():
+    s = settings(BOT_SWARM_VOLUME_DRIVER="shared", BOT_SWARM_VOLUME_OPTIONS='{"share": "bots"}')
+    assert (s.bot_swarm_volume_driver, s.bot_swarm_volume_options) == ("shared", {"share": "bots"})
+    assert settings().bot_swarm_volume_driver is None
+    with pytest.raises(WrongSetting, match="JSON object of strings"):
+        settings(BOT_SWARM_VOLUME_DRIVER="shared", BOT_SWARM_VOLUME_OPTIONS='{"size": 1}')
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ class Machines(NamedTuple):
 
 
 @contextmanager
-def two_machines() -> Iterator[Machines]:
-    """Start both. Skips the test where networks cannot be made."""
+def two_machines(volume_driver: str) -> Iterator[Machines]:
+    """Start both, on both of them a driver of volumes. Skips the test where networks cannot be made."""
     if shutil.which("ip", path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None or os.geteuid() != 0:
         pytest.skip("networks are made by root with ip, which is not installed")
     names = [f"nectar-{os.getpid()}-{end}" for end in "ab"]
@@ -38,8 +38,17 @@ def two_machines() -> Iterator[Machines]:
             _ip("-n", name, "link", "set", "lo", "up")
             _ip("-n", name, "link", "set", "cable", "up")
         engines = Machines(*(stack.enter_context(own_engine(name)) for name in names))
+        for engine in engines:
+            _use(engine, volume_driver)
         _join(*engines)
         yield engines
+
+
+def _use(engine: Engine, volume_driver: str) -> None:
+    # An engine tells its Swarm of a driver that it has used, and only when it joins or some time later.
+    client = engine.client()
+    client.volumes.create("probe", driver=volume_driver).remove()
+    client.close()
 
 
 def _join(manager: Engine, worker: Engine) -> None:

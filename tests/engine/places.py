@@ -225,8 +225,11 @@ class DockerPlace(FolderPlace):
 class SwarmPlace(DockerPlace):
     """Services of a Swarm of one machine."""
 
-    def __init__(self, folder: Path, engine: Engine, constraint: str = "node.role==manager") -> None:
+    def __init__(
+        self, folder: Path, engine: Engine, constraint: str = "node.role==manager", volume_driver: str | None = None
+    ) -> None:
         self.constraint = constraint
+        self.volume_driver = volume_driver
         super().__init__(folder, engine)
         if self.client.info()["Swarm"]["LocalNodeState"] != "active":
             self.join()
@@ -246,6 +249,8 @@ class SwarmPlace(DockerPlace):
             config_password=PASSWORD,
             grace_seconds=2,
             constraints=[self.constraint],
+            volume_driver=self.volume_driver,
+            volume_options={} if self.volume_driver is None else {"share": "bots"},
         )
 
     def take(self, name: str) -> None:
