@@ -25,6 +25,7 @@ from adapters.exchanges.venues import ConnectedVenues
 from adapters.http.callers import Committed
 from adapters.http.gate import Gate
 from adapters.http.protocol import App
+from adapters.ids import time_ordered
 from adapters.lookup import Views
 from adapters.market_data.feeds import Feeds
 from adapters.market_data.public_clients import PublicClients, opener
@@ -134,7 +135,7 @@ async def server(
     `WrongPassword`, `Unavailable`, `Invalid` for a recorded market that cannot be used, and what any part fails with,
     after stopping the others.
     """
-    intake = Intake(uuid4)
+    intake = Intake(time_ordered)
     feed = paper_feed(settings)
     clients = PublicClients(
         opener(settings.venue_urls),
@@ -184,7 +185,7 @@ async def server(
             settings,
             broker=broker or Address(host=settings.broker_host or "localhost", port=settings.broker_port),
             owner=owner_of(vault.signing_key.public_key()),
-            new_id=uuid4,
+            new_id=time_ordered,
             fields_of=venues.config_map,
         )
         archived = ArchiveFiles(settings.bots_path, now)
@@ -197,7 +198,7 @@ async def server(
             sink=intake,
             checkpoints=PostgresCheckpoints(pool),
             clock=now,
-            new_id=uuid4,
+            new_id=time_ordered,
             spawn=sending,
             server=name,
             yaml=HummingbotYaml(),

@@ -1,11 +1,12 @@
 """Build the origin of what a request causes: who wants it, in which story, and under which key it may be repeated."""
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from adapters.http.bodies import MalformedRequest
 from adapters.http.problems import Problem, shown
 from adapters.http.protocol import Scope
 from adapters.http.requests import CORRELATION
+from adapters.ids import time_ordered
 from domain.events import Origin
 
 KEY_CHARACTERS = 255
@@ -16,7 +17,7 @@ def origin_of(scope: Scope) -> Origin:
 
     Raises `MalformedRequest` for an `Idempotency-Key` that is empty, too long or not printable ASCII.
     """
-    command_id = uuid4()
+    command_id = time_ordered()
     correlation_id, key = command_id, None
     for name, value in scope["headers"]:
         if name == b"x-correlation-id":

@@ -79,7 +79,7 @@ class MqttLine:
         self._clock = clock
         self._new_id = new_id
         self._sink = sink
-        self._client_id = f"nectar-{new_id().hex[:16]}"  # 23 characters, which every broker takes.
+        self._client_id = f"nectar-{new_id().hex[16:]}"  # 23 characters, which every broker takes.
         self._client: aiomqtt.Client | None = None
         self._why = "This server has not tried yet"
         self._heard: dict[str, datetime] = {}
