@@ -6,7 +6,7 @@ from commands.bus import Call, Command, Handlers, Outcome
 from commands.deciding import append, decide
 from commands.ports import Write
 from domain import strategies
-from domain.errors import NotFound
+from domain.errors import Invalid, NotFound
 from domain.strategies import (
     NEW_CONFIG,
     NEW_SOURCE,
@@ -169,6 +169,7 @@ async def change_bot_config(command: ChangeBotConfig, call: Call) -> Outcome:
     """Record the change, then write the bot's file; a repeat counts as one only when both are done.
 
     Whoever asks again after a crash between the two finds the old text in the file, so it is recorded and written.
+    Raises `NotFound`, and `Invalid` where the bot would not see its file change.
     """
     fleet, stream = call.ports.fleet, bot_config_stream(command.instance, command.controller)
     async with call.ports.turns(stream):  # no other change may read the file before this one has written it
@@ -176,6 +177,11 @@ async def change_bot_config(command: ChangeBotConfig, call: Call) -> Outcome:
         if command.controller not in texts:
             raise NotFound(
                 f"Controller configuration '{command.controller[:100]}' not found for bot '{command.instance[:100]}'"
+            )
+        if fleet.runtime.name == "swarm":  # Its services have their files from the Swarm, which never changes them.
+            raise Invalid(
+                f"The configurations of bot '{command.instance[:100]}' cannot be changed while it lives: a service of a"
+                " Docker Swarm keeps those that it was deployed with. Save the configuration and deploy another bot"
             )
         before, changes = texts[command.controller], dict(command.changes)
         now = await call.ports.yaml.load(command.controller, before)

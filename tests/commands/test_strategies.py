@@ -155,6 +155,16 @@ async def test_a_bot_or_a_controller_that_is_not_there_is_named():
         assert await outside.log.position() == 0
 
 
+async def test_a_bot_that_would_not_see_its_file_change_is_not_said_to_have_changed():
+    async with world() as outside:
+        give_bot(outside)
+        outside.fleet.runtime.name = "swarm"
+        with pytest.raises(Invalid, match="'bot1' cannot be changed while it lives: a service of a Docker Swarm"):
+            await outside.do(ChangeBotConfig(instance="bot1", controller="grid", changes={"manual_kill_switch": True}))
+        assert text_of(outside) == "a: 1\nb: 2\n"
+        assert await outside.log.position() == 0
+
+
 async def test_what_the_bot_itself_wrote_wrongly_is_said():
     async with world() as outside:
         give_bot(outside, "a: &x 1\nb: *x\n")
