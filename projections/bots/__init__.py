@@ -29,7 +29,8 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 
 _ENDING = (BotWoundDown, BotStopped)
 _BOT: LiteralString = (
-    "instance, position, run_id, started, runs, stopping, archiving, flat, lost, cleared, heard_at, lines, errors"
+    "instance, position, changed, run_id, started, runs, stopping, archiving, flat, lost, cleared, heard_at,"
+    " lines, errors"
 )
 _RUN: LiteralString = (
     "id, instance, account, image, strategy_type, strategy_name, config_name, deployment_config, deployment_status,"
@@ -63,10 +64,10 @@ def _instance(recorded: Recorded) -> str:
 
 # What never changes is left out: where a bot begins is set by a deployment, what a run was made with stays.
 _BOT_CHANGED: LiteralString = (
-    "on conflict (instance) do update set position = excluded.position, run_id = excluded.run_id,"
-    " started = excluded.started, runs = excluded.runs, stopping = excluded.stopping, archiving = excluded.archiving,"
-    " flat = excluded.flat, lost = excluded.lost, cleared = excluded.cleared, heard_at = excluded.heard_at,"
-    " lines = excluded.lines, errors = excluded.errors"
+    "on conflict (instance) do update set position = excluded.position, changed = excluded.changed,"
+    " run_id = excluded.run_id, started = excluded.started, runs = excluded.runs, stopping = excluded.stopping,"
+    " archiving = excluded.archiving, flat = excluded.flat, lost = excluded.lost, cleared = excluded.cleared,"
+    " heard_at = excluded.heard_at, lines = excluded.lines, errors = excluded.errors"
 )
 _RUN_CHANGED: LiteralString = (
     "on conflict (id) do update set deployment_status = excluded.deployment_status, run_status = excluded.run_status,"

@@ -46,7 +46,9 @@ _lines = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class BotRow(msgspec.Struct, kw_only=True):
-    """A bot as it stands. `position` is that of the event that it begins with; `lines` and `errors` were logged so far.
+    """A bot as it stands. `position` is that of the event that it begins with, `changed` that of its last one.
+
+    `lines` and `errors` were logged so far.
 
     `run_id` is None for a bot that was only heard. `stopping` is whether a stop is under way, `archiving` whether all
     that remains of it is to be put away as well, `flat` whether its strategy has ended since it was started.
@@ -54,6 +56,7 @@ class BotRow(msgspec.Struct, kw_only=True):
 
     instance: str
     position: int
+    changed: int = 0
     run_id: int | None = None
     started: bool = False
     runs: bool = False

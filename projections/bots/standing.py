@@ -1,8 +1,12 @@
 """How bots stand now, and which there are."""
 
-from collections.abc import Mapping
+# ruff: noqa: S608 - queries are put together from constants of this file
+
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, LiteralString
+from functools import cached_property
+from operator import itemgetter
+from typing import LiteralString
 
 import msgspec
 
@@ -13,7 +17,7 @@ FEW_BOTS = 20
 """An answer about so many bots has all lines that are kept, `LINES` of each kind; one about more has the newest few."""
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class Standing(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A bot as it stands. `performance`, an object by controller, and `errors` and `lines`, arrays, are JSON already.
 
     `heard` is whether anything was heard of it lately, `runs` whether its container does as far as we know.
@@ -47,8 +51,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it runs or was heard lately."""
         return self.runs or self.heard
 
-    @property
-    def wire(self) -> str:
+    @cached_property
+    def wire(self) -> bytes:
         """Its status as clients read it, with its lines."""
         return status_on_the_wire(
             self.status,
@@ -57,96 +61,95 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
             lines=self.lines,
             heard=self.heard,
             source=self.source,
-        )
+        ).encode()
 
 
-_LISTED: LiteralString = "not b.cleared and (b.run_id is not null or (b.heard_at >= %(since)s and not b.lost))"
-_KNOWN: LiteralString = "b.instance = %(instance)s and not b.cleared"
-_BOTS: LiteralString = (
-    "select b.instance, b.run_id is not null, b.runs, b.stopping,"
-    " coalesce(b.heard_at >= %(since)s and not b.lost, false) from bots b where @ order by b.position"
-)
-_REPORTS: LiteralString = (
-    "select c.instance, c.controller, c.report from bot_controllers c join bots b on b.instance = c.instance"
-    " where c.state = 'running' and @ order by c.position"
-)
-_NEWEST: LiteralString = (
-    "select w.instance, w.errors, w.lines from bot_newest w join bots b on b.instance = w.instance where @"
-)
+Known = Mapping[tuple[int, str, int], Standing]
+"""Bots as they were read: table, instance and position of its last event → how it stands, oldest first.
+
+What is the same in these three stands the same, but for what the clock says: a view is a function of the log. One that
+was built anew has other tables, as something may have been dropped from the log meanwhile.
+"""
+
+_HEARD: LiteralString = "coalesce(b.heard_at >= %(since)s and not b.lost, false)"
+_LISTED: LiteralString = f"not b.cleared and (b.run_id is not null or {_HEARD})"
+_THIS: LiteralString = "not b.cleared and b.instance = %(instance)s"
+# One statement, so that all of it is of one moment: a row for each bot, and one for each controller of those that have
+# changed. Not in order: Postgres would sort the texts with them.
+_BOTS: LiteralString = f"""
+    select b.position, b.instance, b.tableoid, b.changed, b.run_id is not null, b.runs, b.stopping, {_HEARD},
+           w.errors, w.lines
+      from bots b left join bot_newest w on w.instance = b.instance and b.changed > %(seen)s
+     where @
+     union all
+    select c.position, c.instance, null, null, null, null, null, null, c.controller, c.report
+      from bots b join bot_controllers c on c.instance = b.instance
+     where c.state = 'running' and b.changed > %(seen)s and @
+"""
 _LINES: LiteralString = (
     "select l.instance, l.is_error, l.wire from bot_lines l join bots b on b.instance = l.instance"
-    " where l.number < case when l.is_error then b.errors else b.lines end and @ order by l.number"
+    " where l.number < case when l.is_error then b.errors else b.lines end and l.instance = any(%s) order by l.number"
 )
+_NOTHING = -1  # was seen
 
 
-async def standings(connection: Connection, *, since: datetime, lines: bool = True) -> list[Standing]:
-    """Return the bots that are deployed, and those that were heard since a time, oldest first.
+async def standings(connection: Connection, *, since: datetime, known: Known) -> Known:
+    """Return the bots that are deployed, and those that were heard since a time, with the newest lines of each.
 
-    With the lines that are kept of each where they are few, else with the newest of them; or without any.
+    Of those that stand in `known`, which an earlier call returned, only what has changed is read.
     """
-    values = {"since": since}
-    bots = await _rows(connection, _BOTS, _LISTED, values)
-    said: _Said = {}
-    if lines and bots:
-        said = await (_all_lines if len(bots) <= FEW_BOTS else _newest_lines)(connection, _LISTED, values)
-    return _put_together(bots, await _rows(connection, _REPORTS, _LISTED, values), said)
+    return await _read(connection, _LISTED, since, known)
 
 
 async def standing(connection: Connection, instance: str, *, since: datetime) -> Standing | None:
-    """Return how a bot stands, with its newest lines; None for one that is unknown or cleared away."""
-    values = {"instance": instance, "since": since}
-    bots = await _rows(connection, _BOTS, _KNOWN, values)
-    if not bots:
-        return None
-    said = await _all_lines(connection, _KNOWN, values)
-    (found,) = _put_together(bots, await _rows(connection, _REPORTS, _KNOWN, values), said)
-    return found
+    """Return how a bot stands, with all its lines; None for one that is unknown or cleared away."""
+    found = await _read(connection, _THIS, since, {}, instance)
+    return next(iter(await with_all_lines(connection, list(found.values()))), None)
 
 
-_Rows = list[tuple[Any, ...]]
-_Said = dict[str, tuple[str, str]]
-"""Instance → its errors and its other lines."""
+async def with_all_lines(connection: Connection, bots: Sequence[Standing]) -> Sequence[Standing]:
+    """Return bots with all lines that are kept of each, `LINES` of each kind."""
+    kinds: dict[str, tuple[list[str], list[str]]] = {bot.instance: ([], []) for bot in bots}
+    async for instance, is_error, wire in await connection.execute(_LINES, [list(kinds)], prepare=True):
+        kinds[instance][0 if is_error else 1].append(wire)
+    return [
+        msgspec.structs.replace(bot, errors=array(kinds[bot.instance][0]), lines=array(kinds[bot.instance][1]))
+        for bot in bots
+    ]
 
 
-async def _rows(
-    connection: Connection, query: LiteralString, which: LiteralString, values: Mapping[str, object]
-) -> _Rows:
-    found = await connection.execute(query.replace("@", which), values, prepare=True)
-    return await found.fetchall()
-
-
-async def _newest_lines(connection: Connection, which: LiteralString, values: Mapping[str, object]) -> _Said:
-    return {bot: (errors, lines) for bot, errors, lines in await _rows(connection, _NEWEST, which, values)}
-
-
-async def _all_lines(connection: Connection, which: LiteralString, values: Mapping[str, object]) -> _Said:
-    kinds: dict[str, tuple[list[str], list[str]]] = {}
-    for bot, is_error, wire in await _rows(connection, _LINES, which, values):
-        kinds.setdefault(bot, ([], []))[0 if is_error else 1].append(wire)
-    return {bot: (array(errors), array(lines)) for bot, (errors, lines) in kinds.items()}
-
-
-def _put_together(bots: _Rows, reports: _Rows, said: _Said) -> list[Standing]:
-    # Here and not in Postgres, which takes five times as long to put these texts together.
-    performance: dict[str, list[tuple[str, str]]] = {}
-    for bot, controller, report in reports:
-        performance.setdefault(bot, []).append((controller, report))
-    standings = []
-    for bot, deployed, runs, stopping, heard in bots:
-        errors, lines = said.get(bot, ("[]", "[]"))
-        standings.append(
-            Standing(
-                instance=bot,
+async def _read(
+    connection: Connection, which: LiteralString, since: datetime, known: Known, instance: str | None = None
+) -> Known:
+    seen = max((changed for _, _, changed in known), default=_NOTHING)
+    values = {"since": since, "seen": seen, "instance": instance}
+    rows = await (await connection.execute(_BOTS.replace("@", which), values, prepare=True, binary=True)).fetchall()
+    rows.sort(key=itemgetter(0))
+    reports: dict[str, list[tuple[str, str]]] = {}
+    for _, name, table, *_, controller, report in rows:
+        if table is None:
+            reports.setdefault(name, []).append((controller, report))
+    found: dict[tuple[int, str, int], Standing] = {}
+    for _, name, table, changed, deployed, runs, stopping, heard, errors, lines in rows:
+        if table is None:
+            continue
+        key = (table, name, changed)
+        if changed > seen:
+            found[key] = Standing(
+                instance=name,
                 deployed=deployed,
                 runs=runs,
                 stopping=stopping,
                 heard=heard,
-                performance=performance_on_the_wire(performance.get(bot, ())),
-                errors=errors,
-                lines=lines,
+                performance=performance_on_the_wire(reports.get(name, ())),
+                errors=errors or "[]",
+                lines=lines or "[]",
             )
-        )
-    return standings
+        elif (bot := known.get(key)) is not None:
+            found[key] = bot if bot.heard == heard else msgspec.structs.replace(bot, heard=heard)
+        else:  # the tables are others, or Postgres went back to what it had written before it broke down
+            return await _read(connection, which, since, {}, instance)
+    return found
 
 
 async def instances(connection: Connection) -> list[str]:

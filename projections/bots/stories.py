@@ -82,6 +82,7 @@ class Story:
                 self._silence()
             case event:
                 self._live(event)
+        self.bot.changed = recorded.position
 
     def _report(self, position: int, event: ControllerReported) -> None:
         name = text(event.controller)

@@ -4,6 +4,7 @@ TABLES = """
     create table bots (
         instance   text        primary key,
         position   bigint      not null,
+        changed    bigint      not null,
         run_id     bigint,
         started    boolean     not null,
         runs       boolean     not null,

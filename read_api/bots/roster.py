@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from domain.errors import NotFound
-from projections.bots.standing import Standing, standing, standings
+from projections.bots.standing import FEW_BOTS, Known, Standing, standing, standings, with_all_lines
 from projections.moments import Moment
 from projections.view import Connection
 
@@ -16,6 +16,7 @@ class Roster:
         """Take what tells the time, aware, in UTC."""
         self._clock = clock
         self._heartbeat = timedelta(seconds=heartbeat_seconds)
+        self._known: Known = {}
 
     @property
     def since(self) -> datetime:
@@ -26,8 +27,16 @@ class Roster:
         return (self._clock() if at is None else at.at) - self._heartbeat
 
     async def all(self, connection: Connection, *, lines: bool = True, at: Moment | None = None) -> Sequence[Standing]:
-        """Return how every bot stands, or stood at a moment, oldest first, with lines of their logs or without."""
-        return await standings(connection, since=self._since(at), lines=lines)
+        """Return how every bot stands, or stood at a moment, oldest first.
+
+        With the newest lines of their logs; where `lines` are wanted and the bots are few, with all that are kept.
+        """
+        if at is None:
+            found = self._known = await standings(connection, since=self.since, known=self._known)
+        else:
+            found = await standings(connection, since=self._since(at), known={})
+        bots = list(found.values())
+        return await with_all_lines(connection, bots) if lines and len(bots) <= FEW_BOTS else bots
 
     async def find(self, connection: Connection, instance: str, *, at: Moment | None = None) -> Standing | None:
         """Return how a bot stands, or stood at a moment, None for one that is unknown or cleared away."""

@@ -114,10 +114,10 @@ def broker_on_the_wire(broker: Broker, standings: Sequence[Standing]) -> BrokerS
 
 
 def bots_on_the_wire(standings: Sequence[Standing]) -> bytes:
-    """Return bots as clients read them, a JSON object by name."""
-    return b"{%b}" % b",".join(
-        [b"%b:%b" % (encode(standing.instance), standing.wire.encode()) for standing in standings]
-    )
+    """Return the answer about bots as clients read it."""
+    # Joined once: each copy of all this is a millisecond for a thousand bots.
+    pieces = [piece for bot in standings for piece in (b",", encode(bot.instance), b":", bot.wire)]
+    return b"".join([b'{"status":"success","data":{', *pieces[1:], b"}}"])
 
 
 class BotReads(Controller):
@@ -132,7 +132,7 @@ class BotReads(Controller):
         headers = await reads.settle(request, "bots")
         async with reads.connection(request) as connection:
             found = await roster.all(connection, at=reads.moment(request))
-        return Answer(200, b'{"status":"success","data":%b}' % bots_on_the_wire(found), headers)
+        return Answer(200, bots_on_the_wire(found), headers)
 
     @get(
         "/mqtt",
@@ -162,7 +162,7 @@ class BotReads(Controller):
         headers = await reads.settle(request, "bots")
         async with reads.connection(request) as connection:
             found = await roster.one(connection, bot_name, at=reads.moment(request))
-        return Answer(200, b'{"status":"success","data":%b}' % found.wire.encode(), headers)
+        return Answer(200, b'{"status":"success","data":%b}' % found.wire, headers)
 
     @get(
         "/{bot_name:str}/history",
