@@ -134,4 +134,11 @@ def _struct(type_: type[Row], row: Sequence[Any]) -> Row:
     return type_(**dict(zip(type_.__struct_fields__, row, strict=True)))
 
 
-VIEW = View(name="bots", tables=TABLES, indexes=INDEXES, handles=(*LIFE_EVENTS, *UPDATE_EVENTS), apply=apply)
+VIEW = View(
+    name="bots",
+    tables=TABLES,
+    indexes=INDEXES,
+    handles=(*LIFE_EVENTS, *UPDATE_EVENTS),
+    apply=apply,
+    revision=2,
+)

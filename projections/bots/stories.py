@@ -13,7 +13,6 @@ from domain.bots import (
     BotReturned,
     BotRunDeleted,
     BotStarted,
-    BotStartRequested,
     BotStopped,
     BotStopRequested,
     BotWoundDown,
@@ -129,7 +128,8 @@ class Story:
         match event:
             case BotStarted():
                 bot.started = bot.runs = True
-                bot.stopping = bot.archiving = bot.flat = bot.lost = False
+                bot.flat = bot.lost = False
+                bot.stopping = bot.archiving  # which is still wanted, and everything before it again
                 self._silence()
                 if run is not None:
                     run.run_status, run.stopped_at, run.error_message, run.final_status = "RUNNING", None, None, None
@@ -142,7 +142,8 @@ class Story:
                     if run.run_status == "STOPPED" and run.error_message != NOT_FLAT:
                         run.error_message = None  # of an attempt before
             case BotCleared():
-                bot.cleared, bot.runs, bot.stopping, bot.archiving = True, False, False, False
+                bot.cleared = True
+                bot.runs = bot.stopping = bot.archiving = bot.lost = False
             case BotRunDeleted():
                 if run is not None:
                     run.deleted = True
@@ -154,11 +155,10 @@ class Story:
     def _stop(self, event: Event) -> None:
         bot = self.bot
         match event:
-            case BotStartRequested():
-                bot.stopping = bot.archiving = bot.flat = False
             case BotStopRequested(archive=archive):
                 heard_only = bot.run_id is None
                 bot.archiving = archive is not None
+                bot.flat = bot.flat and not heard_only  # nobody knows of such a one whether it was started since
                 # What has ended already, and is not put away, has nothing left to end.
                 bot.stopping = bot.archiving or heard_only or (bot.runs and not bot.flat)
             case BotWoundDown(by_itself=by_itself, wound_down_at=at):
