@@ -11,7 +11,6 @@ from typing import Protocol
 from adapters.http.bodies import encode
 from adapters.http.protocol import header
 from adapters.http.requests import Request
-from domain.values import plain
 from read_api.analytics.rows import Row
 from read_api.ports import TableFile, Tables
 
@@ -112,11 +111,21 @@ class _Parquet:
         yield from self._file.content()
 
 
+def number(value: Decimal) -> str:
+    """Return a number without exponent and without zeros at its end, all digits of it."""
+    if not value:
+        return "0"
+    written = format(value, "f")
+    return written.rstrip("0").rstrip(".") if "." in written else written
+
+
 def text(value: object) -> object:
     """Return a value as a cell holds it: a number without exponent, a time in ISO 8601, a map as JSON."""
     match value:
+        case str() | int() | None:
+            return value
         case Decimal():
-            return format(plain(value), "f")
+            return number(value)
         case datetime():
             return value.isoformat()
         case Mapping():
@@ -127,8 +136,10 @@ def text(value: object) -> object:
 
 def _json(value: object) -> object:
     match value:
+        case str() | int() | None:
+            return value
         case Decimal():
-            return format(plain(value), "f")
+            return number(value)
         case Mapping():
             return {name: _json(part) for name, part in value.items()}
         case _:
