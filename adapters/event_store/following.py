@@ -149,9 +149,7 @@ class Tail:
 
     async def _fetch(self) -> bool:
         """Take the next rows in, and say whether there may be more."""
-        clock = asyncio.get_running_loop().time
-        await asyncio.sleep(max(0.0, self._looked_at + PAUSE_SECONDS - clock()))
-        self._looked_at = clock()
+        self._looked_at = asyncio.get_running_loop().time()
         if self.start is None:
             self._positions, self._rows = [], []
             self.start = self.end = await self._reader.position()
@@ -175,8 +173,13 @@ class Tail:
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
                 await ring.wait()
-                while self._bell.position <= self.end:
+                await self._rest()
+                while self._bell.position <= self.end:  # appended here, by now
                     await self._bell.next.wait()
+                    await self._rest()
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(max(0.0, self._looked_at + PAUSE_SECONDS - asyncio.get_running_loop().time()))
 
     def _grow(self) -> None:
         self.grown.set()
