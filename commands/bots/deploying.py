@@ -13,7 +13,7 @@ from commands.ports.bots import Runtime
 from domain import accounts, strategies
 from domain.bots import NEW, deciding, evolve, instance_name, stream_of
 from domain.bots.life import Strategy
-from domain.errors import NotFound, Unavailable
+from domain.errors import Invalid, NotFound, Unavailable
 from domain.strategies import Config, config_stream, controller_stream, script_stream
 
 V2 = "v2_with_controllers"
@@ -68,7 +68,7 @@ async def deploy_controllers(command: DeployControllers, call: Call) -> Outcome:
 
     Raises `Invalid`, `NotFound` and `Conflict` for what is wrong, missing or taken, `Unavailable`.
     """
-    names = list(dict.fromkeys(name.removesuffix(".yml") for name in command.controllers))
+    names = [name.removesuffix(".yml") for name in command.controllers]
     await _check_source(call.ports, script_stream(V2), f"Script '{V2}'")
     texts = await _controllers(call.ports, names)
     drawdowns = {key: command.request[key] for key in DRAWDOWNS if command.request.get(key) is not None}
@@ -161,10 +161,24 @@ async def _check_source(ports: Ports, stream: str, what: str) -> None:
 
 
 async def _controllers(ports: Ports, names: Sequence[str]) -> Mapping[str, str]:
-    """Return file name below `conf/` → YAML of controllers' configurations, whose controllers are there as well."""
-    texts = {}
+    """Return file name below `conf/` → YAML of controllers' configurations, whose controllers are there as well.
+
+    Raises `NotFound`, and `Invalid` for what a bot cannot tell apart: each configuration has an `id` of its own.
+    """
+    texts: dict[str, str] = {}
+    ids: dict[str, str] = {}
     for name in names:
+        if f"controllers/{name}.yml" in texts:
+            raise Invalid(f"Configuration '{name}' is named twice: a bot runs each of its configurations once")
         config = await _config(ports, "controllers", name)
+        id_ = config.content.get("id")
+        if not isinstance(id_, str) or not id_:
+            raise Invalid(f"Configuration '{name}' has no id: a bot knows its controllers by the text in that field")
+        if id_ in ids:
+            raise Invalid(
+                f"Configurations '{ids[id_]}' and '{name}' have the same id, '{id_[:100]}': give each its own"
+            )
+        ids[id_] = name
         type_, controller = (str(config.content.get(key, "")) for key in ("controller_type", "controller_name"))
         what = f"Controller '{controller[:100]}' of type '{type_[:100]}', which configuration '{name}' is for,"
         await _check_source(ports, controller_stream(type_, controller), what)

@@ -10,7 +10,20 @@ from commands.bots.outcomes import AwaitDeployment
 from commands.strategies import DeleteController, SaveConfig
 from domain.bots import BotDeployed, BotFailed
 from domain.errors import Conflict, Invalid, NotFound, Unavailable
-from tests.commands.bots import ACCOUNT, NAME, REQUEST, controllers, desk, kinds, life, running, script, settled, until
+from tests.commands.bots import (
+    ACCOUNT,
+    NAME,
+    PMM,
+    REQUEST,
+    controllers,
+    desk,
+    kinds,
+    life,
+    running,
+    script,
+    settled,
+    until,
+)
 from tests.commands.world import T0
 from tests.fakes.runtime import BOT_IMAGE
 
@@ -81,11 +94,12 @@ async def test_a_script_s_config_brings_the_controllers_it_names():
         (controllers(account="nobody"), NotFound, "Account 'nobody' not found"),
         (controllers(controllers=["nope.yml"]), NotFound, "Configuration 'nope' not found"),
         (controllers(controllers=["../../config"]), Invalid, "Invalid configuration name"),
+        (controllers(controllers=["pmm_btc", "pmm_btc.yml"]), Invalid, "'pmm_btc' is named twice"),
         (controllers(image="hummingbot/hummingbot:missing"), Invalid, "hummingbot:missing"),
         (script(script="nope"), NotFound, "Script 'nope' not found"),
         (script(script_config="nope"), NotFound, "Configuration 'nope' not found"),
     ],
-    ids=["name", "account", "config", "traversal", "image", "script", "script-config"],
+    ids=["name", "account", "config", "traversal", "twice", "image", "script", "script-config"],
 )
 async def test_what_cannot_be_is_refused_and_nothing_is_made(wanted, error, message):
     async with desk() as w:
@@ -93,6 +107,24 @@ async def test_what_cannot_be_is_refused_and_nothing_is_made(wanted, error, mess
             await w.do(wanted)
         assert await kinds(w) == []
         assert (w.fleet.files.instances, w.fleet.runtime.there) == ({}, {})
+
+
+@pytest.mark.parametrize("id_", [None, "", 7])
+async def test_a_config_without_an_id_is_refused_as_a_bot_would(id_):
+    async with desk() as w:
+        content = {key: value for key, value in PMM.items() if key != "id"}
+        await w.do(SaveConfig(kind="controllers", name="other", content=content if id_ is None else {**PMM, "id": id_}))
+        with pytest.raises(Invalid, match=r"^Configuration 'other' has no id"):
+            await w.do(controllers(controllers=["pmm_btc", "other"]))
+        assert await kinds(w) == []
+
+
+async def test_two_configs_with_one_id_are_refused_for_one_bot():
+    async with desk() as w:
+        await w.do(SaveConfig(kind="controllers", name="other", content=PMM))
+        with pytest.raises(Invalid, match=r"^Configurations 'pmm_btc' and 'other' have the same id, 'pmm_btc'"):
+            await w.do(controllers(controllers=["pmm_btc", "other"]))
+        await w.do(controllers(controllers=["other"]))
 
 
 async def test_a_config_whose_controller_is_gone_is_refused():

@@ -36,6 +36,7 @@ class Config(MarketMakingControllerConfigBase):
     controller_name: str = "simple"
 """
 CONFIG = {
+    "id": "simple",
     "controller_type": "market_making",
     "controller_name": "simple",
     "connector_name": "binance_paper_trade",
