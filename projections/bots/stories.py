@@ -42,6 +42,8 @@ from projections.view import text
 
 NOT_FLAT = "The bot did not say in time that it is flat: look for open orders of it"
 """What a run says whose bot was ended all the same."""
+NOT_PUT_AWAY = "Not put away so far: "
+"""What a run says behind how it ended, and before the reason, while a step of its archive fails."""
 
 
 class Story:
@@ -138,12 +140,12 @@ class Story:
                     self._fail(run, text(reason))
             case BotArchived():
                 if run is not None:
-                    run.deployment_status = "ARCHIVED"
-                    if run.run_status == "STOPPED" and run.error_message != NOT_FLAT:
-                        run.error_message = None  # of an attempt before
+                    run.deployment_status, run.error_message = "ARCHIVED", _how_it_ended(run)
             case BotCleared():
                 bot.cleared = True
                 bot.runs = bot.stopping = bot.archiving = bot.lost = False
+                if run is not None and run.deployment_status == "ARCHIVED":
+                    run.error_message = _how_it_ended(run)
             case BotRunDeleted():
                 if run is not None:
                     run.deleted = True
@@ -177,9 +179,11 @@ class Story:
                 pass
 
     def _fail(self, run: RunRow, reason: str) -> None:
-        run.error_message = reason
-        if not self.bot.archiving:
-            run.run_status = "ERROR"
+        if self.bot.archiving:
+            ended = _how_it_ended(run)
+            run.error_message = (f"{ended}\n" if ended else "") + NOT_PUT_AWAY + reason
+        else:
+            run.run_status, run.error_message = "ERROR", reason
         if not self.bot.started:
             run.deployment_status = "FAILED"
 
@@ -211,3 +215,8 @@ class Story:
         for row in self.controllers.values():
             row.state = "silent"
         self.spoken |= set(self.controllers)
+
+
+def _how_it_ended(run: RunRow) -> str | None:
+    """Return what a run says of its end, without why it could not be put away."""
+    return (run.error_message or "").partition(NOT_PUT_AWAY)[0].rstrip("\n") or None

@@ -80,7 +80,7 @@ async def test_a_run_goes_from_created_to_archived(fleet: Fleet):
     await fleet.told([stopped("b", 80), failed("b", "The bucket is away", 81)])
     run = await run_of(fleet, "b")
     assert (run["run_status"], run["deployment_status"]) == ("STOPPED", "DEPLOYED")
-    assert run["error_message"] == "The bucket is away"
+    assert run["error_message"] == "Not put away so far: The bucket is away"
     await fleet.told([archived("b", 90), cleared("b", 91)])
     run = await run_of(fleet, "b")
     assert (run["run_status"], run["deployment_status"], run["error_message"]) == ("STOPPED", "ARCHIVED", None)
@@ -126,6 +126,22 @@ async def test_a_strategy_that_did_not_end_in_time_runs_until_its_container_stop
     run = await run_of(fleet, "b")
     assert run["stopped_at"] == "2026-03-01T12:01:10+00:00"
     assert str(run["error_message"]).startswith("The bot did not say in time that it is flat")
+
+
+async def test_why_a_run_was_not_put_away_is_said_until_it_is_and_how_it_ended_stays(fleet: Fleet):
+    """A step of an archive that failed may succeed; that somebody has to look for open orders is no such thing."""
+    not_flat = "The bot did not say in time that it is flat: look for open orders of it"
+    away = stop_requested("b", 50, archive=ArchivePlace())
+    await fleet.told([*running("b"), away, wound_down("b", 60, by_itself=False), failed("b", "No engine\nanswers", 61)])
+    said = (await run_of(fleet, "b"))["error_message"]
+    assert said == f"{not_flat}\nNot put away so far: No engine\nanswers"
+    await fleet.told([stopped("b", 70), failed("b", "No such bucket", 71)])
+    assert (await run_of(fleet, "b"))["error_message"] == f"{not_flat}\nNot put away so far: No such bucket"
+    await fleet.told([archived("b", 80), failed("b", "No engine answers", 81)])
+    assert (await run_of(fleet, "b"))["error_message"] == f"{not_flat}\nNot put away so far: No engine answers"
+    await fleet.told([cleared("b", 90)])
+    run = await run_of(fleet, "b")
+    assert (run["deployment_status"], run["error_message"]) == ("ARCHIVED", not_flat)
 
 
 async def test_a_deployment_that_failed_says_why(fleet: Fleet):
