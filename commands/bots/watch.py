@@ -1,14 +1,17 @@
 """Notice which bots fall silent and which are heard again."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 from commands.abreast import abreast
 from commands.bus import Bus, Call, Command, Handlers, Outcome, origin_of_process
 from commands.deciding import decide
+from commands.folding import load_all
 from commands.ports import Ports
 from commands.ports.bots import Fleet
-from domain.bots import NEW, evolve, hearing, stream_of
+from domain.bots import NEW, Bot, evolve, hearing, stream_of
+from domain.events import Event
 
 AT_ONCE = 64
 """How many bots are recorded at once: a broker that was away gives a whole fleet back in a moment."""
@@ -37,16 +40,20 @@ async def lose(command: LoseBot, call: Call) -> Outcome:
         stream=stream_of(command.instance),
         new=NEW,
         evolve=evolve,
-        decision=lambda bot: hearing.lose(
-            bot,
-            instance=command.instance,
-            last_heard_at=command.last_heard_at,
-            silent_since=command.silent_since,
-            patience=command.patience,
-            at=call.ports.clock(),
-        ),
+        decision=lambda bot: _loss(command, bot, call.ports.clock()),
     )
     return Outcome(result=None, position=decided.position)
+
+
+def _loss(command: LoseBot, bot: Bot, at: datetime) -> list[Event]:
+    return hearing.lose(
+        bot,
+        instance=command.instance,
+        last_heard_at=command.last_heard_at,
+        silent_since=command.silent_since,
+        patience=command.patience,
+        at=at,
+    )
 
 
 async def hear(command: HearBot, call: Call) -> Outcome:
@@ -90,22 +97,37 @@ class BotWatch:
         heard = {name for name, heard_at in broker.bots.items() if now - heard_at < patience}
         await abreast(AT_ONCE, [partial(self._hear, name) for name in sorted(heard - self._present)])
         self._present &= heard
-        if now - self._listening_since < patience:
-            return
-        silent = sorted({*broker.bots, *await self._ports.lookup.instances()} - heard)
+        if now - self._listening_since >= patience:
+            silent = sorted({*broker.bots, *await self._ports.lookup.instances()} - heard)
+            await self._miss(silent, broker.bots, self._listening_since, now)
+
+    async def _miss(
+        self, silent: Sequence[str], heard_at: Mapping[str, datetime], listening_since: datetime, now: datetime
+    ) -> None:
+        """Record which of the silent ones should not be; archived ones are silent for ever, and nobody is told so."""
+        patience = timedelta(seconds=self._fleet.heartbeat_seconds)
         self._settled = {name: self._settled[name] for name in silent if name in self._settled}
         ends = await self._ports.log.last([stream_of(name) for name in silent])
-        overdue = []
+        overdue = {}
         for name in silent:
             end = ends[stream_of(name)]
             if end is None or self._settled.get(name) == end.version:
                 continue
-            since = max(self._listening_since, end.recorded_at, broker.bots.get(name, self._listening_since))
+            since = max(listening_since, end.recorded_at, heard_at.get(name, listening_since))
             if now - since >= patience:
-                last_heard_at = broker.bots.get(name, since)
-                command = LoseBot(instance=name, last_heard_at=last_heard_at, silent_since=since, patience=patience)
-                overdue.append(partial(self._lose, command, end.version))
-        await abreast(AT_ONCE, overdue)
+                last_heard_at = heard_at.get(name, since)
+                overdue[name] = LoseBot(
+                    instance=name, last_heard_at=last_heard_at, silent_since=since, patience=patience
+                )
+        lives = await load_all(self._ports.log, [stream_of(name) for name in overdue], NEW, evolve)
+        losses = []
+        for name, command in overdue.items():
+            life = lives[stream_of(name)]
+            if _loss(command, life.state, now):
+                losses.append(partial(self._lose, command, life.version))
+            else:
+                self._settled[name] = life.version
+        await abreast(AT_ONCE, losses)
 
     async def _hear(self, instance: str) -> None:
         await self._bus.dispatch(HearBot(instance=instance), origin_of_process("bots", self._ports.new_id))

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from commands.bots.watch import BotWatch
 from commands.ports import Write
-from domain.bots import BotDeployed, BotLost, BotReturned, BotStarted, BotStopped, stream_of
+from domain.bots import BotCleared, BotDeployed, BotLost, BotReturned, BotStarted, BotStopped, stream_of
 from domain.errors import Unavailable
 from domain.events import Event
 from tests.commands.world import T0, World, world
@@ -130,6 +131,20 @@ async def test_a_bot_that_was_stopped_is_not_missed_until_it_is_started_again(ar
     await live(around, "x", BotStarted(instance="x", runtime_id="1", started_at=T0))
     await watch.look()
     assert await said(around, "x") == ["BotLost"]
+
+
+async def test_a_bot_that_was_put_away_is_missed_by_nobody(around, watch):
+    await live(around, "x", *deployed("x"))
+    around.fleet.line.appear("x")
+    await watch.look()
+    ended = (BotStopped(instance="x", exit_code=0, stopped_at=T0), BotCleared(instance="x", cleared_at=T0))
+    await live(around, "x", *ended)
+    with capture_logs() as lines:
+        for _ in range(3):
+            around.time.pass_(PATIENCE + 10)
+            await watch.look()
+    assert await said(around, "x") == []
+    assert [line["command"] for line in lines if line["event"] == "command_done"] == []
 
 
 async def test_while_the_broker_is_away_nobody_is_missed(around, watch):
