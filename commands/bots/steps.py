@@ -182,6 +182,8 @@ class Life:
         )
 
     async def _undo(self) -> Decision:
+        # The keys first: a runtime that is gone for good is tried for ever, and they must not lie there as long.
+        await self._fleet.files.shred(self.instance)
         await self._fleet.runtime.stop(self.instance, self._fleet.grace_seconds)
         await self._fleet.runtime.remove(self.instance)
         await self._fleet.files.discard(self.instance)

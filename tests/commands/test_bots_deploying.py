@@ -243,3 +243,24 @@ async def test_an_image_that_does_not_come_is_not_waited_for_for_ever(monkeypatc
         with pytest.raises(Unavailable, match=f"Image '{BOT_IMAGE}' is not here after 0 s; it is still pulled"):
             await w.do(controllers())
         assert await kinds(w) == []
+
+
+async def test_no_key_is_left_of_a_deployment_that_failed_with_a_runtime_that_is_gone(monkeypatch):
+    async with desk() as w:
+        w.fleet.runtime.foreign.add(NAME)
+
+        async def gone(*_: object) -> int | None:
+            raise Unavailable("No Docker engine answers")
+
+        monkeypatch.setattr(w.fleet.runtime, "stop", gone)
+        await w.do(controllers())
+
+        async def shredded() -> bool:
+            files = w.fleet.files.instances.get(NAME, {})
+            return (await kinds(w))[-1] == "Failed" and not [path for path in files if "connectors" in path]
+
+        await until(shredded)
+        assert "conf/.password_verification" not in w.fleet.files.instances[NAME]
+        monkeypatch.undo()
+        await settled(w, "Failed", "Cleared")
+        assert w.fleet.files.instances == {}

@@ -17,7 +17,7 @@ from domain.errors import Invalid
 from tests.commands.bots import NAME, controllers, desk, life, settled, until
 from tests.commands.world import World, world
 
-DEEDS = {"append", "start", "stop", "collect", "remove", "prepare", "discard", "archive", "command"}
+DEEDS = {"append", "start", "stop", "collect", "remove", "prepare", "shred", "discard", "archive", "command"}
 
 
 class Killed(BaseException):
