@@ -21,12 +21,15 @@ event.position, event.stream, event.version, event.type, event.schema_version, e
 event.correlation_id, event.causation_id, event.command_id, event.actor, event.data
 """
 # Of each stream its snapshot, shown as a row without a position; what comes from the snapshot's last event on; and the
-# stream's first event, if that is not among them.
+# stream's first event, if that is not among them. With `limit` snapshots are looked up one by one: the plan is made while
+# there are few, and must serve when there are many.
 _RECENT = f"""
 with wanted as materialized (
     select named.stream, kept.version, kept.command_id, kept.state
       from unnest(%b::text[]) as named (stream)
-      left join work.snapshots kept on kept.stream = named.stream and kept.code = %b
+      left join lateral (
+           select * from work.snapshots s where s.stream = named.stream and s.code = %b limit 1
+      ) as kept on true
 )
 select null::bigint, stream, version, null::text, null::smallint, null::timestamptz,
        null::uuid, null::uuid, command_id, null::text, state
@@ -83,10 +86,10 @@ class KeptSnapshots:
     async def _recent(self, stream: str, rows: Sequence[Row]) -> Recent:
         kept = next((row for row in rows if row[POSITION] is None), None)
         events = sorted((row for row in rows if row[POSITION] is not None), key=lambda row: row[_VERSION])
-        first = recorded(events[0]) if events else None
         if kept is None:
-            return Recent(first=first, events=[recorded(row) for row in events])
-        version = kept[_VERSION]
+            whole = [recorded(row) for row in events]
+            return Recent(first=whole[0] if whole else None, events=whole)
+        first, version = recorded(events[0]) if events else None, kept[_VERSION]
         newest = [recorded(row) for row in events if row[_VERSION] >= version]
         if not newest or (newest[0].version, newest[0].command_id) != (version, kept[_COMMAND]):
             logger.warning("snapshot_discarded", stream=stream, version=version, why="it is not of this log")
