@@ -21,8 +21,8 @@ event.position, event.stream, event.version, event.type, event.schema_version, e
 event.correlation_id, event.causation_id, event.command_id, event.actor, event.data
 """
 # Of each stream its snapshot, shown as a row without a position; what comes from the snapshot's last event on; and the
-# stream's first event, if that is not among them. With `limit` snapshots are looked up one by one: the plan is made while
-# there are few, and must serve when there are many.
+# stream's first event, if that is not among them. With `limit` snapshots are looked up one by one: the plan is made
+# while there are few, and must serve when there are many.
 _RECENT = f"""
 with wanted as materialized (
     select named.stream, kept.version, kept.command_id, kept.state
