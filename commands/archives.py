@@ -7,10 +7,10 @@ from commands.bus import Call, Command, Handlers, Outcome
 from commands.deciding import append
 from commands.folding import load
 from commands.ports import Write
-from commands.ports.archives import Archives, Seen, Unreadable
+from commands.ports.archives import Seen, Unreadable
 from domain import archives, bots
 from domain.archives import ArchiveUnreadable, known, missing, stream_of
-from domain.errors import Invalid, NotFound, Unavailable
+from domain.errors import Invalid, NotFound
 from domain.events import Event
 
 logger = structlog.get_logger()
@@ -48,7 +48,7 @@ async def import_(command: ImportArchive, call: Call) -> Outcome:
     if archive.settled and archive.sha256 == command.sha256:
         return Outcome(result=None, position=writing.position)
     seen = Seen(path=command.path, bot=command.bot, sha256=command.sha256, size=command.size)
-    port = port_of(call)
+    port = call.ports.archives
     try:
         found = await port.look(seen)
         await writing.append(archives.find(archive, found))
@@ -79,7 +79,7 @@ async def delete(command: DeleteArchive, call: Call) -> Outcome:
     ports = call.ports
     check_path(command.path)
     bot = command.path.split("/")[-3]
-    there = await port_of(call).delete(command.path)
+    there = await call.ports.archives.delete(command.path)
     stream, life = stream_of(command.path), bots.stream_of(bot)
     last = (await ports.log.last([stream]))[stream]
     lived = await load(ports.log, life, bots.NEW, bots.evolve)
@@ -110,13 +110,6 @@ def check_path(path: str) -> str:
     if len(parts) != DEPTH or parts[3] != "data" or not all(parts) or not parts[4].endswith(".sqlite"):
         raise NotFound(f"Database path '{path[:200]}' not found")
     return path
-
-
-def port_of(call: Call) -> Archives:
-    """Return the port of archives. Raises `Unavailable` where this server has none."""
-    if call.ports.archives is None:
-        raise Unavailable("This server does not look after archives")
-    return call.ports.archives
 
 
 class _Writing:

@@ -2,7 +2,11 @@
 
 import gzip
 import shutil
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+
+from adapters.archives.files import ArchiveFiles
 
 SAMPLES = Path(__file__).parent / "data" / "archives"
 NAMES = ("empty_schema", "old_no_position_table", "real_run_headless_2ctrl", "synth_1ctrl_spot", "synth_2ctrl_40exec")
@@ -28,3 +32,8 @@ def put_corrupt(root: Path, bot: str = "corrupt") -> Path:
     file.parent.mkdir(parents=True)
     file.write_bytes(b"this is not a database " * 300)
     return file
+
+
+def no_archives(clock: Callable[[], datetime]) -> ArchiveFiles:
+    """Return the archives of a server that has none."""
+    return ArchiveFiles(Path("/no/such/folder"), clock)

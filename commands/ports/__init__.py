@@ -385,6 +385,6 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     server: str
     yaml: Yaml
     fleet: Fleet
+    archives: Archives
     banned: frozenset[str] = frozenset()
-    archives: Archives | None = None
     turns: Turns = msgspec.field(default_factory=Turns)

@@ -30,6 +30,7 @@ from domain.orders import OrderFilled
 from domain.portfolio import BalancesObserved, Holding
 from domain.reports import AccountReport
 from domain.values import OrderType, PositionAction, Side
+from tests.archives import no_archives
 from tests.fakes.checkpoints import MemoryCheckpoints
 from tests.fakes.fleet import MemoryFleet
 from tests.fakes.log import MemoryLog
@@ -73,6 +74,7 @@ class Server:
             server="s1",
             yaml=HummingbotYaml(),
             fleet=MemoryFleet(lambda: self.now).port(),
+            archives=no_archives(lambda: self.now),
         )
         self.bus = Bus(ports, HANDLERS)
         self.spawn(self.intake.run(self.bus), waits=False)

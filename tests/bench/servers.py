@@ -53,6 +53,7 @@ from domain.connectors import TradingRule
 from domain.orders import OrderPlaced
 from domain.reports import AccountReport
 from domain.values import OrderType, PositionMode
+from tests.archives import no_archives
 from tests.bench.library import library_recorder
 from tests.bench.load import is_ready
 from tests.bench.stub_log import StubLog
@@ -166,6 +167,7 @@ async def nectar(wanted: Wanted, settings: Settings) -> AsyncIterator[App]:
             server="bench",
             yaml=HummingbotYaml(),
             fleet=MemoryFleet(now).port(),
+            archives=no_archives(now),
         )
         bus = Bus(ports, HANDLERS)
         loops.append(tasks.create_task(intake.run(bus)))

@@ -64,7 +64,7 @@ async def test_an_archive_is_imported_once_however_often_somebody_looks(tmp_path
         assert isinstance(events[-1], ArchiveImported)
         assert len(trades_of(events)) == 226
         await server.watch.look()
-        await ArchiveWatch(server.bus, server.bus.ports.archives).look()  # type: ignore[arg-type]
+        await ArchiveWatch(server.bus, server.bus.ports.archives).look()
         assert await server.events(SAMPLE) == events
 
 
@@ -90,7 +90,7 @@ async def test_a_crash_at_any_commit_is_made_good_by_the_next_look(tmp_path: Pat
             log.append = failing  # type: ignore[assignment, method-assign]
             await server.watch.look()
             log.append = plain  # type: ignore[method-assign]
-            await ArchiveWatch(server.bus, server.bus.ports.archives).look()  # type: ignore[arg-type]
+            await ArchiveWatch(server.bus, server.bus.ports.archives).look()
             events = await server.events(SAMPLE)
             assert trades_of(events) == trades_of(whole)
             assert [type(event) for event in events] == [type(event) for event in whole]
@@ -101,7 +101,7 @@ async def test_a_file_that_is_no_database_is_named_once_and_the_others_are_impor
     put(tmp_path, SAMPLE)
     async with watched(tmp_path) as server:
         await server.watch.look()
-        await ArchiveWatch(server.bus, server.bus.ports.archives).look()  # type: ignore[arg-type]
+        await ArchiveWatch(server.bus, server.bus.ports.archives).look()
         (unreadable,) = await server.events("corrupt")
         assert isinstance(unreadable, ArchiveUnreadable)
         assert "file is not a database" in unreadable.reason
@@ -128,7 +128,7 @@ async def test_a_row_that_cannot_be_read_makes_the_archive_unreadable(tmp_path: 
         changed.commit()
     async with watched(tmp_path) as server:
         await server.watch.look()
-        await ArchiveWatch(server.bus, server.bus.ports.archives).look()  # type: ignore[arg-type]
+        await ArchiveWatch(server.bus, server.bus.ports.archives).look()
         events = await server.events(SAMPLE)
         assert isinstance(events[-1], ArchiveUnreadable)
         assert "Row 200 of TradeFill" in events[-1].reason

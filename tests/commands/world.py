@@ -24,6 +24,7 @@ from domain.orders import OrderAccepted, OrderCanceled, OrderFact, OrderPlaced
 from domain.portfolio import Holding
 from domain.reports import AccountReport
 from domain.values import OrderType, PositionMode
+from tests.archives import no_archives
 from tests.fakes.checkpoints import MemoryCheckpoints
 from tests.fakes.fleet import MemoryFleet
 from tests.fakes.log import MemoryLog
@@ -305,6 +306,7 @@ async def world(before: World | None = None, through: Callable[[Any], Any] = lam
             server="s1",
             yaml=HummingbotYaml(),
             fleet=fleet.port(through),
+            archives=no_archives(time),
             banned=frozenset({"SPAM"}),
         )
         bus = Bus(ports, HANDLERS)
