@@ -2,13 +2,14 @@
 
 A write answers with `X-Position`. A read waits for the last position that its caller committed through this process,
 or for the one that it names in `X-After-Position`, whichever is later; after a second it answers from what there is,
-with the number of events it is behind in `X-Lag`.
+with the number of events it is behind in `X-Lag`. What this server's definition of a view has never built is not
+answered at all: the tables of another definition get no new events, and would show the past as the present.
 
 A read that names a moment in `X-As-Of` is answered from the views as they were then (`projections/past/`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from adapters.http.as_of import NAME, as_of
@@ -100,7 +101,8 @@ class Reads:
         from. With `today`, views as they are serve it too.
 
         Raises `MalformedRequest` for an `X-After-Position` that is no position or an `X-As-Of` that is no moment,
-        `Invalid` for one that the log does not reach, `Gone`, and `Unavailable` where it takes long.
+        `Invalid` for one that the log does not reach, `Gone`, and `Unavailable` where it takes long, or for a view that
+        is being built.
         """
         when = as_of(request.asgi)
         if when is not None:
@@ -108,11 +110,30 @@ class Reads:
             if not today:
                 await self.past.ready(moment, views)
             request.asgi[_SHOWN] = (moment, () if today else views)
-            lag = await self._progress.reached(moment.position, views, PATIENCE_SECONDS) if today else 0
+            lag = await self._reached(moment.position, views) if today else 0
             return ((b"x-as-of", b"%d" % moment.position), *_lag(lag))
         wanted = max(position, self._committed.last(request.asgi["user"]), _after(request))
-        lag = await self._progress.reached(wanted, views, PATIENCE_SECONDS)
-        return _lag(lag)
+        return _lag(await self._reached(wanted, views))
+
+    async def _reached(self, position: int, views: Sequence[str]) -> int:
+        lag = await self._progress.reached(position, views, PATIENCE_SECONDS)
+        for view in views:
+            if self._progress.positions[view] < 0:
+                raise _not_built(view, self._progress)
+        return lag
+
+
+def _not_built(view: str, progress: Progress) -> Unavailable:
+    if view in progress.failures:
+        return Unavailable(f"View '{view}' could not be built; /system/projections says why")
+    at = progress.building.get(view)
+    if at is None:
+        return Unavailable(f"View '{view}' is not built yet", retry_after_seconds=1)
+    left = "" if at.seconds_left is None else f", about {at.seconds_left} seconds are left"
+    return Unavailable(
+        f"View '{view}' is being built: {at.position} of {at.of} events are in it{left}",
+        retry_after_seconds=max(1, at.seconds_left or 1),
+    )
 
 
 def _lag(events: int) -> Headers:
