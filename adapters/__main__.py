@@ -222,8 +222,7 @@ async def _import_candles(wanted: argparse.Namespace, settings: Settings) -> int
 async def _import_strategies(wanted: argparse.Namespace, settings: Settings) -> int:
     from rich.console import Console
 
-    from adapters import database, strategy_imports
-    from adapters.migrations import migrate
+    from adapters import database, migrations, strategy_imports
 
     console = Console()
     if wanted.folder is not None:
@@ -231,7 +230,9 @@ async def _import_strategies(wanted: argparse.Namespace, settings: Settings) -> 
     else:
         files = await strategy_imports.files_in_image(wanted.image, console)
     async with database.reached(settings) as url:
-        await migrate(url)
+        is_new = await migrations.migrate(url) == list(migrations.found())
+        where = f"{database.described(settings)}{', which is new' if is_new else ''}"
+        console.print(f"Importing into {where}", soft_wrap=True, markup=False, highlight=False)
         return await strategy_imports.import_command(url, files, console)
 
 

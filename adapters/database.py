@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from psycopg.conninfo import conninfo_to_dict
+
 from adapters.private_postgres import NoPostgres, private_postgres
 from adapters.settings import Settings
 
@@ -41,6 +43,15 @@ async def reached(settings: Settings) -> AsyncIterator[str]:
                 raise
             url = file.read_text(encoding="utf-8")
         yield url
+
+
+def described(settings: Settings) -> str:
+    """Return which database that is, in words, without its password."""
+    if settings.database_url is None:
+        return f"the private database of '{settings.data}'"
+    known = conninfo_to_dict(settings.database_url)
+    where = f"{known['host']}:{known.get('port') or 5432}" if known.get("host") else "the local socket"
+    return f"the database '{known.get('dbname') or known.get('user')}' at {where}"
 
 
 def _write(file: Path, url: str) -> None:

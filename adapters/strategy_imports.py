@@ -49,22 +49,30 @@ def wanted(path: str) -> bool:
     return path.endswith(".py") and not path.endswith("/__init__.py")
 
 
-def files_in(folder: Path) -> dict[str, bytes]:
-    """Return path below a folder → content of its Python files. Raises `Invalid` where there is nothing to look at."""
+def files_in(folder: Path) -> Mapping[str, bytes | None]:
+    """Return path below a folder → content of its Python files, None for one that a link leads out of the folder to.
+
+    Raises `Invalid` where there is nothing to look at.
+    """
     there = [name for name in FOLDERS if (folder / name).is_dir()]
     if not there:
         raise Invalid(f"'{folder}' has neither a folder 'controllers' nor a folder 'scripts'")
     files = sorted(file for name in there for file in (folder / name).rglob("*.py"))
-    found = {}
+    root = folder.resolve()
+    found: dict[str, bytes | None] = {}
     for file in files:
         path = file.relative_to(folder).as_posix()
-        if file.is_file() and wanted(path):
+        if not wanted(path):
+            continue
+        if not file.resolve().is_relative_to(root):
+            found[path] = None
+        elif file.is_file():
             with file.open("rb") as content:
                 found[path] = content.read(_MOST)
     return found
 
 
-async def files_in_image(image: str, console: Console) -> dict[str, bytes]:
+async def files_in_image(image: str, console: Console) -> Mapping[str, bytes | None]:
     """Return path → content of the Python files in an image's folders. Raises `Invalid`, `Unavailable`."""
     connection = Connection()
     images = Images(connection, clock=lambda: datetime.now(UTC))
@@ -77,7 +85,7 @@ async def files_in_image(image: str, console: Console) -> dict[str, bytes]:
         connection.close()
 
 
-def sort(files: Mapping[str, bytes]) -> Sorted:
+def sort(files: Mapping[str, bytes | None]) -> Sorted:
     """Return which files are strategies, in order of their paths, and why the others are none."""
     found: dict[str, Strategy] = {}
     skipped: dict[str, str] = {}
@@ -93,8 +101,10 @@ def sort(files: Mapping[str, bytes]) -> Sorted:
     return Sorted(strategies=list(found.values()), skipped=skipped)
 
 
-def _strategy(path: str, content: bytes) -> Strategy:
+def _strategy(path: str, content: bytes | None) -> Strategy:
     """Return the strategy that a file is. Raises `Invalid` for one that is none, `UnicodeDecodeError`."""
+    if content is None:
+        raise Invalid("is a link that leads out of the folder")
     if len(content) > SOURCE_BYTES:
         raise Invalid(f"has more than {SOURCE_BYTES} bytes")
     source = content.decode()
@@ -102,14 +112,14 @@ def _strategy(path: str, content: bytes) -> Strategy:
         case ["scripts", name]:
             return Strategy(path=path, type=None, name=name, source=source)
         case ["controllers", type_, name] | ["controllers", type_, name, _] if type_ not in TYPES:
-            raise Invalid(f"'{type_}' is no type of controllers")
+            raise Invalid(f"'{type_}' is no type of controllers: those are {', '.join(TYPES)}")
         case ["controllers", type_, name]:
             return Strategy(path=path, type=_type(type_), name=name, source=source)
         case ["controllers", type_, package, name] if package == name:
             # A controller in a folder of its own: Hummingbot finds the file under the folder's name.
             return Strategy(path=path, type=_type(type_), name=name, source=source)
         case _:
-            raise Invalid("is in a folder of its own: a strategy is one file")
+            raise Invalid("is not where strategies are: scripts/<name>.py, controllers/<type>/<name>.py")
 
 
 def _type(name: str) -> ControllerType:
@@ -147,7 +157,7 @@ def _saving(strategy: Strategy) -> tuple[str, Callable[[Source], list[Event]]]:
     )
 
 
-async def import_command(database_url: str, files: Mapping[str, bytes], console: Console) -> int:
+async def import_command(database_url: str, files: Mapping[str, bytes | None], console: Console) -> int:
     """Save what is found in files, print what became of each, and return the exit code: 1 where there is nothing."""
     found = sort(files)
     async with PostgresLog.open(database_url) as log:

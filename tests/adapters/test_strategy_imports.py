@@ -1,17 +1,22 @@
 """Controllers and scripts are taken out of a folder or an image into the log, each as it stands there."""
 
+import argparse
 import io
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 from rich.console import Console
 
+from adapters import __main__ as command_line
+from adapters.database import described
 from adapters.docker import Connection, Images
 from adapters.docker.copies import files_of
+from adapters.settings import Settings
 from adapters.strategy_imports import ACTOR, FOLDERS, ROOT, files_in, import_command, sort, wanted
 from commands.ports import Log
 from domain.errors import Invalid, Unavailable
@@ -30,19 +35,24 @@ FILES = {
     "controllers/generic/long.py": b"#" * (SOURCE_BYTES + 1),
     "controllers/progressive_trading/gain.py": b"",
     "controllers/__init__.py": b"",
+    "controllers/no_type.py": b"",
     "scripts/watch.py": b"w = 1\n",
     "scripts/a name.py": b"",
     "scripts/community/far.py": b"",
 }
+MISPLACED = "is not where strategies are: scripts/<name>.py, controllers/<type>/<name>.py"
 KEPT = ["controllers/generic/grid.py", "controllers/generic/packed/packed.py", "scripts/watch.py"]
 SKIPPED = {
     "controllers/generic/latin.py": "is not UTF-8 text",
     "controllers/generic/long.py": f"has more than {SOURCE_BYTES} bytes",
     "controllers/generic/nul.py": "Controller 'nul' is no text: line 1 holds the control character 0",
-    "controllers/generic/packed/parts.py": "is in a folder of its own: a strategy is one file",
-    "controllers/progressive_trading/gain.py": "'progressive_trading' is no type of controllers",
+    "controllers/generic/packed/parts.py": MISPLACED,
+    "controllers/no_type.py": MISPLACED,
+    "controllers/progressive_trading/gain.py": (
+        "'progressive_trading' is no type of controllers: those are directional_trading, market_making, generic"
+    ),
     "scripts/a name.py": "Invalid script name: 'a name'.",
-    "scripts/community/far.py": "is in a folder of its own: a strategy is one file",
+    "scripts/community/far.py": MISPLACED,
 }
 
 
@@ -91,12 +101,72 @@ async def test_what_is_the_same_is_not_saved_again(folder, database_url: str, lo
     assert len(await log.page(0, 100)) == 4
 
 
+async def test_it_is_said_into_which_database_strategies_go_and_whether_it_is_new(
+    folder, empty_database_url: str, capsys: pytest.CaptureFixture[str]
+):
+    settings = Settings.from_environment({"DATABASE_URL": empty_database_url})
+    wanted = argparse.Namespace(folder=folder, image=None)
+    name = urlsplit(empty_database_url).path.removeprefix("/")
+    for is_new in (True, False):
+        assert await command_line._import_strategies(wanted, settings) == 0
+        (said,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Importing into ")]
+        assert f"the database '{name}' at " in said
+        assert said.endswith(", which is new") == is_new
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://bob:secret@db.example:6432/trades", "the database 'trades' at db.example:6432"),
+        ("postgresql://bob:secret@db.example", "the database 'bob' at db.example:5432"),
+        ("postgresql:///trades", "the database 'trades' at the local socket"),
+    ],
+    ids=["all", "defaults", "socket"],
+)
+def test_a_database_is_described_without_its_password(url, words):
+    assert described(Settings.from_environment({"DATABASE_URL": url})) == words
+
+
+def test_a_private_database_is_described_by_its_folder(tmp_path):
+    assert (
+        described(Settings.from_environment({"NECTAR_DATA": str(tmp_path)})) == f"the private database of '{tmp_path}'"
+    )
+
+
 async def test_a_folder_with_nothing_in_it_is_said_to_have_nothing(tmp_path, database_url: str, log: Log):
     with pytest.raises(Invalid, match="neither a folder 'controllers' nor a folder 'scripts'"):
         files_in(tmp_path)
     (tmp_path / "scripts").mkdir()
     assert await imported(database_url, files_in(tmp_path)) == (1, "0 new, 0 changed, 0 unchanged, 0 skipped\n")
     assert await log.position() == 0
+
+
+def test_no_link_is_followed_out_of_the_folder(tmp_path):
+    (tmp_path / "outside" / "generic").mkdir(parents=True)
+    (tmp_path / "outside" / "generic" / "secret.py").write_text("password = 1\n")
+    folder = tmp_path / "folder"
+    (folder / "scripts").mkdir(parents=True)
+    (folder / "scripts" / "within.py").write_text("a = 1\n")
+    (folder / "scripts" / "again.py").symlink_to("within.py")
+    (folder / "scripts" / "file.py").symlink_to(tmp_path / "outside" / "generic" / "secret.py")
+    (folder / "scripts" / "nowhere.py").symlink_to(tmp_path / "nothing.py")
+    (folder / "controllers").symlink_to(tmp_path / "outside")
+    found = sort(files_in(folder))
+    assert {strategy.path: strategy.source for strategy in found.strategies} == {
+        "scripts/again.py": "a = 1\n",
+        "scripts/within.py": "a = 1\n",
+    }
+    assert found.skipped == dict.fromkeys(
+        ["controllers/generic/secret.py", "scripts/file.py", "scripts/nowhere.py"],
+        "is a link that leads out of the folder",
+    )
+
+
+def test_a_folder_that_is_a_link_itself_is_what_was_asked_for(folder, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(folder, target_is_directory=True)
+    assert files_in(link) == files_in(folder)
+    assert None not in files_in(link).values()
 
 
 def test_what_lies_elsewhere_is_no_strategy():

@@ -174,6 +174,7 @@ def test_strategies_are_imported_beside_a_server_that_runs(server, api, tmp_path
         command, cwd=server.data, env=server.environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("Importing into the ")
     assert "new       scripts/imported.py\n1 new, 0 changed, 0 unchanged, 0 skipped\n" in ended.stdout
     position = api.get("/audit/streams/strategy-scripts-imported").json()["data"][0]["position"]
     shown = api.get("/scripts/imported", headers={"X-After-Position": str(position)}).json()
