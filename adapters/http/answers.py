@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import Self
 
 from adapters.http.protocol import Receive, Scope, Send
 
@@ -43,11 +42,12 @@ class Answer:
 class LongAnswer:
     """An application that answers in pieces, each made when the one before was taken.
 
-    Somebody who went away, or takes no piece for `PATIENCE_SECONDS`, is not waited for: what makes the pieces may hold
-    something that others need, and is closed. An error in the middle breaks the answer off, which its reader can tell.
+    A short answer is sent as a whole, so that only a long one can break off: what goes wrong at the beginning is an
+    answer of its own, and an error in the middle ends the connection, which its reader can tell. Somebody who went
+    away, or takes no piece for `PATIENCE_SECONDS`, is not waited for: what makes the pieces is closed then.
     """
 
-    __slots__ = ("_ended", "_first", "_headers", "_pieces")
+    __slots__ = ("_headers", "_pieces")
 
     def __init__(
         self,
@@ -58,44 +58,36 @@ class LongAnswer:
     ) -> None:
         self._pieces = pieces
         self._headers = [(b"content-type", content_type), *headers]
-        self._first = b""
-        self._ended = False
-
-    async def begun(self) -> Self:
-        """Make the first pieces, all of a short answer, and raise what that does."""
-        first: list[bytes] = []
-        try:
-            async for piece in self._pieces:
-                first.append(piece)
-                if sum(map(len, first)) > _SHORT:
-                    break
-            else:
-                self._ended = True
-        except BaseException:
-            await self._pieces.aclose()
-            raise
-        self._first = b"".join(first)
-        return self
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        if self._ended:
-            length = (b"content-length", b"%d" % len(self._first))
-            await send({"type": "http.response.start", "status": 200, "headers": [*self._headers, length]})
-            await send({"type": "http.response.body", "body": self._first, "more_body": False})
-            return
         async with aclosing(self._pieces):
             gone = asyncio.create_task(left(receive))
             try:
-                await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-                await _send(send, self._first)
-                async for piece in self._pieces:
-                    if gone.done():
-                        return
-                    await _send(send, piece)
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await self._answer(send, gone)
             finally:
                 gone.cancel()
+
+    async def _answer(self, send: Send, gone: "asyncio.Task[None]") -> None:
+        first = b""
+        async for piece in self._pieces:
+            if gone.done():
+                return
+            first += piece
+            if len(first) > _SHORT:
+                break
+        else:
+            length = (b"content-length", b"%d" % len(first))
+            await send({"type": "http.response.start", "status": 200, "headers": [*self._headers, length]})
+            await send({"type": "http.response.body", "body": first, "more_body": False})
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        await _send(send, first)
+        async for piece in self._pieces:
+            if gone.done():
+                return
+            await _send(send, piece)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _send(send: Send, piece: bytes) -> None:

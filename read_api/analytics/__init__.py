@@ -115,7 +115,7 @@ async def answer(
     headers = await reads.settle(request, *VIEWS)
     format_ = formats.wanted(request)
     pieces = _pieces(request, reads, chosen, fold, formats.writer(format_, tables, beside))
-    return await LongAnswer(pieces, headers, content_type=format_.encode()).begun()
+    return LongAnswer(pieces, headers, content_type=format_.encode())
 
 
 async def _pieces(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import pytest
 
@@ -31,6 +32,9 @@ class Client:
             self._left.set()
             await asyncio.sleep(0)  # it is heard of
 
+    def leave(self) -> None:
+        self._left.set()
+
     @property
     def body(self) -> bytes:
         return b"".join(message.get("body", b"") for message in self.got)
@@ -55,6 +59,12 @@ class Pieces:
         finally:
             self.closed = True
 
+    async def slowly(self) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self.each()) as pieces:
+            async for piece in pieces:
+                await asyncio.sleep(0)
+                yield piece
+
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,8 +74,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("count", "long"), [(0, False), (5, False), (6, True), (40, True)])
 async def test_a_short_answer_says_its_length_and_a_long_one_comes_as_it_is_made(count: int, long: bool):
     pieces, client = Pieces(count), Client()
-    answer = await LongAnswer(pieces.each(), ((b"x-lag", b"1"),), content_type=b"text/csv").begun()
-    assert pieces.made == min(count, 6)
+    answer = LongAnswer(pieces.each(), ((b"x-lag", b"1"),), content_type=b"text/csv")
     await answer({}, client.receive, client.send)
     assert client.body == b"".join(b"%010d" % number for number in range(count))
     headers = dict(client.got[0]["headers"])
@@ -76,17 +85,16 @@ async def test_a_short_answer_says_its_length_and_a_long_one_comes_as_it_is_made
 
 
 async def test_what_fails_at_the_beginning_is_raised_before_anything_is_sent():
-    pieces = Pieces(10, fails_after=2)
+    pieces, client = Pieces(10, fails_after=2), Client()
     with pytest.raises(OSError, match="the disk is gone"):
-        await LongAnswer(pieces.each()).begun()
-    assert pieces.closed
+        await LongAnswer(pieces.each())({}, client.receive, client.send)
+    assert (client.got, pieces.closed) == ([], True)
 
 
 async def test_what_fails_in_the_middle_breaks_off_without_an_end():
     pieces, client = Pieces(40, fails_after=20), Client()
-    answer = await LongAnswer(pieces.each()).begun()
     with pytest.raises(OSError, match="the disk is gone"):
-        await answer({}, client.receive, client.send)
+        await LongAnswer(pieces.each())({}, client.receive, client.send)
     assert len(client.body) == 200
     assert client.got[-1]["more_body"] is True
 
@@ -94,8 +102,14 @@ async def test_what_fails_in_the_middle_breaks_off_without_an_end():
 async def test_for_somebody_who_went_away_no_more_is_made():
     pieces, client = Pieces(1000), Client(stays_for=4)
     await LongAnswer(pieces.each())({}, client.receive, client.send)
-    assert pieces.made < 10
-    assert pieces.closed
+    assert (pieces.made < 20, pieces.closed) == (True, True)
+
+
+async def test_who_went_away_before_there_was_anything_to_send_gets_nothing():
+    pieces, client = Pieces(1000), Client(stays_for=0)
+    client.leave()
+    await LongAnswer(pieces.slowly())({}, client.receive, client.send)
+    assert (client.got, pieces.made < 5, pieces.closed) == ([], True, True)
 
 
 async def test_somebody_who_takes_nothing_any_more_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
@@ -103,4 +117,4 @@ async def test_somebody_who_takes_nothing_any_more_is_not_waited_for(monkeypatch
     pieces, client = Pieces(1000), Client(stalls=True)
     with pytest.raises(TimeoutError):
         await LongAnswer(pieces.each())({}, client.receive, client.send)
-    assert (pieces.made, pieces.closed) == (1, True)
+    assert (pieces.made, pieces.closed) == (6, True)
