@@ -8,7 +8,7 @@ import logging
 import math
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Never
@@ -32,10 +32,10 @@ _unheard.setLevel(logging.CRITICAL)
 REPLIES = "hummingbot-api/response"
 """Where bots answer, under a name for each call: brokers that limit who may write where allow bots this one."""
 LONGEST_ANSWER = 32_000_000
-MOST_BOTS = 100_000
-"""How many bots are known at most; a stranger could make names up for ever."""
-FORGOTTEN_AFTER = timedelta(minutes=10)
-"""Where that many are known, one that was not heard for so long makes room for one that is."""
+MOST_STRANGERS = 5000
+"""How many bots are taken in at most that were not deployed here: anybody can make names up, and each costs streams."""
+FORGOTTEN_AFTER = timedelta(days=1)
+"""Where there are that many, one that was not heard for so long makes room for one that is."""
 
 _QOS = 1
 _REFUSED = 128
@@ -83,6 +83,9 @@ class MqttLine:
         self._client: aiomqtt.Client | None = None
         self._why = "This server has not tried yet"
         self._heard: dict[str, datetime] = {}
+        self._deployed: frozenset[str] = frozenset()
+        self._strangers: dict[str, datetime] = {}  # as heard, the one that was not heard for longest first
+        self._told_of_strangers = False
         self._asked: dict[str, asyncio.Future[Mapping[str, object] | None]] = {}
         self._paused = asyncio.Event()
         self._strays = 0
@@ -99,6 +102,15 @@ class MqttLine:
             why="What bots told cannot be recorded at present" if paused else self._why,
             bots=dict(self._heard),
         )
+
+    def expect(self, instances: Collection[str]) -> None:
+        """Take these bots for those that were deployed here."""
+        deployed = frozenset(instances)
+        if deployed != self._deployed:
+            self._deployed = deployed
+            self._strangers = {name: at for name, at in self._strangers.items() if name not in deployed}
+            # Who was put away is neither, and not waited for any more.
+            self._heard = {name: at for name, at in self._heard.items() if name in deployed or name in self._strangers}
 
     async def command(
         self, instance: str, command: str, data: Mapping[str, object], *, timeout_seconds: float
@@ -226,24 +238,32 @@ class MqttLine:
         now = self._clock()
         # No bot has its messages retained: such a one was sent by who knows whom, who knows when.
         told = [] if message.retain else read(topic, payload, now)
-        if not told or not self._has_room(told[0][0], now):
+        if not told or not self._is_taken_in(told[0][0], now):
             self._stray(topic)
             return
         instance = told[0][0]
-        self._heard.pop(instance, None)
-        self._heard[instance] = now  # as the newest, so that the first one is who was not heard for longest
+        self._heard[instance] = now
         self._sink(instance, [event for _, event in told], len(payload))
         if self._sink.full:
             self._paused.set()
 
-    def _has_room(self, instance: str, now: datetime) -> bool:
-        if instance in self._heard or len(self._heard) < MOST_BOTS:
+    def _is_taken_in(self, instance: str, now: datetime) -> bool:
+        """Whether a bot was deployed here, or is a stranger that there is room for."""
+        if instance in self._deployed:
             return True
-        longest_silent = next(iter(self._heard))
-        if now - self._heard[longest_silent] < FORGOTTEN_AFTER:
-            return False
-        del self._heard[longest_silent]
+        if self._strangers.pop(instance, None) is None and len(self._strangers) >= MOST_STRANGERS:
+            longest_silent = next(iter(self._strangers))
+            if now - self._strangers[longest_silent] < FORGOTTEN_AFTER:
+                self._tell_of_strangers(instance)
+                return False
+            del self._strangers[longest_silent], self._heard[longest_silent]
+        self._strangers[instance] = now
         return True
+
+    def _tell_of_strangers(self, instance: str) -> None:
+        if not self._told_of_strangers:
+            self._told_of_strangers = True
+            logger.warning("too_many_unknown_bots", taken_in=MOST_STRANGERS, not_taken_in=instance)
 
     def _answer(self, topic: str, payload: bytes) -> None:
         answered = self._asked.get(topic)

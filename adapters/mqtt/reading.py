@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from domain.bots import (
+    LONGEST_INSTANCE,
     BotEventTold,
     BotHeard,
     BotLogged,
@@ -32,7 +33,7 @@ DEEPEST = 64
 """How deeply objects and lists may stand in each other: what reads them later may have less room than we."""
 MOST_CONTROLLERS = 500
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")  # A name that somebody chose, and the time of its deployment behind it.
+_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_INSTANCE}}}")
 _LATEST_SECONDS = 253_402_300_799  # The last one of year 9999: neither Python nor Postgres knows a later time by name.
 
 # A string is taken whole, and one without an end up to the end: whatever comes, each byte is looked at once.

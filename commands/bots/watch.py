@@ -97,8 +97,10 @@ class BotWatch:
         heard = {name for name, heard_at in broker.bots.items() if now - heard_at < patience}
         await abreast(AT_ONCE, [partial(self._hear, name) for name in sorted(heard - self._present)])
         self._present &= heard
+        deployed = await self._ports.lookup.instances()
+        self._fleet.line.expect(deployed)
         if now - self._listening_since >= patience:
-            silent = sorted({*broker.bots, *await self._ports.lookup.instances()} - heard)
+            silent = sorted({*broker.bots, *deployed} - heard)
             await self._miss(silent, broker.bots, self._listening_since, now)
 
     async def _miss(

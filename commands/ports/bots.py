@@ -1,6 +1,6 @@
 """What commands need of the outside to run bots: where they run, their files, the line to them, and the containers."""
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -156,6 +156,10 @@ class Line(Protocol):
 
         Raises `Unavailable` where there is no connection to the broker, so that nothing was sent.
         """
+        ...
+
+    def expect(self, instances: Collection[str]) -> None:
+        """Name the bots that were deployed here: of others only so many are taken in, and the rest is not recorded."""
         ...
 
     def broker(self) -> Broker:

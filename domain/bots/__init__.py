@@ -6,7 +6,7 @@ whoever goes on after a crash knows what is done. What bots get and do: hummingb
 `services/docker_service.py`, `services/bots_orchestrator.py`@ee7ce5c.
 """
 
-from domain.bots.deciding import LONGEST_NAME, Step, instance_name, next_step
+from domain.bots.deciding import LONGEST_INSTANCE, LONGEST_NAME, Step, instance_name, next_step
 from domain.bots.life import (
     LIFE_EVENTS,
     NEW,
@@ -50,6 +50,7 @@ EVENTS = (*LIFE_EVENTS, *UPDATE_EVENTS, UpdatesDropped)
 __all__ = [
     "EVENTS",
     "LIFE_EVENTS",
+    "LONGEST_INSTANCE",
     "LONGEST_NAME",
     "NEW",
     "RETENTION",

@@ -28,8 +28,10 @@ from domain.bots.life import (
 from domain.errors import Conflict, Invalid, NotFound
 from domain.events import Event
 
-LONGEST_NAME = 47
-"""With the time behind it an instance's name has 63 characters, the most that a Swarm service or a host may have."""
+LONGEST_INSTANCE = 63
+"""The most characters that the name of a Swarm service or of a host may have."""
+LONGEST_NAME = LONGEST_INSTANCE - len("-20260301-123000")
+"""An instance's name has the time behind it."""
 
 _NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_NAME}}}")
 _WORD = re.compile(r"[A-Za-z0-9_]+")

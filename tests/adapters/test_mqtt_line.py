@@ -91,7 +91,7 @@ async def test_what_is_broken_is_recorded_and_what_is_no_bot_s_is_counted(broker
     with capture_logs() as lines:
         async with running(broker.port, heard) as line, client(broker.port) as bot:
             for _ in range(100):
-                for topic in ("hbot/a b/hb", "hbot/b.c/log", f"hbot/{'n' * 200}/hb"):
+                for topic in ("hbot/a b/hb", "hbot/b.c/log", f"hbot/{'n' * 64}/hb"):
                     await bot.publish(topic, BEAT)
                 await bot.publish("hbot/x/stop", b'{"header":{}}')
             for payload in (b"\x00\xff", b'{"ts":179533', b'{"msg":"' + b"x" * LONGEST + b'"}', b""):
@@ -284,20 +284,28 @@ async def test_a_line_that_a_bot_logs_twice_is_told_twice(broker):
     assert [event.message for event in heard.of(BotLogged)] == ["again", "again"]  # type: ignore[attr-defined]
 
 
-async def test_names_that_a_stranger_made_up_keep_no_bot_out_for_ever(broker, monkeypatch):
-    monkeypatch.setattr(line_module, "MOST_BOTS", 3)
+async def test_of_bots_that_were_not_deployed_here_so_many_are_taken_in(broker, monkeypatch):
+    monkeypatch.setattr(line_module, "MOST_STRANGERS", 2)
     heard = Heard()
-    async with running(broker.port, heard) as line, client(broker.port) as bot:
+    with capture_logs() as lines:
+        async with running(broker.port, heard) as line, client(broker.port) as bot:
 
-        async def told(*names: str) -> None:
-            beats = [*names, "a"]  # which is known, and heard after all of them
-            expected = sum(name == "a" for name, *_ in heard.told) + beats.count("a")
-            for name in beats:
-                await bot.publish(f"hbot/{name}/hb", BEAT)
-            await until(lambda: sum(name == "a" for name, *_ in heard.told) == expected)
+            async def told(*names: str) -> None:
+                beats = [*names, "ours"]  # which is heard after all of them
+                expected = sum(name == "ours" for name, *_ in heard.told) + beats.count("ours")
+                for name in beats:
+                    await bot.publish(f"hbot/{name}/hb", BEAT)
+                await until(lambda: sum(name == "ours" for name, *_ in heard.told) == expected)
 
-        await told("a", "fake-1", "fake-2", "new")
-        assert set(line.broker().bots) == {"a", "fake-1", "fake-2"}
-        monkeypatch.setattr(line_module, "FORGOTTEN_AFTER", timedelta(0))
-        await told("new")
-        assert set(line.broker().bots) == {"a", "fake-2", "new"}
+            await told("ours", "fake-1")  # nobody has said yet who was deployed
+            line.expect(["ours", "quiet"])
+            await told("fake-1", "fake-2", "new", "newer", "quiet")
+            assert set(line.broker().bots) == {"ours", "quiet", "fake-1", "fake-2"}
+            monkeypatch.setattr(line_module, "FORGOTTEN_AFTER", timedelta(0))
+            await told("new")
+            assert set(line.broker().bots) == {"ours", "quiet", "fake-2", "new"}
+            line.expect(["ours"])
+            assert set(line.broker().bots) == {"ours", "fake-2", "new"}
+    told_of = [line["not_taken_in"] for line in lines if line["event"] == "too_many_unknown_bots"]
+    assert told_of == ["new"]
+    assert "newer" not in {name for name, *_ in heard.told}

@@ -74,6 +74,13 @@ async def test_a_bot_that_was_deployed_and_is_heard_is_nothing_new(around, watch
     assert await said(around, "x") == []
 
 
+async def test_the_line_is_told_which_bots_were_deployed(around, watch):
+    await live(around, "x", *deployed("x"))
+    around.fleet.line.appear("x", "stranger")
+    await watch.look()
+    assert around.fleet.line.expected == {"x"}
+
+
 @pytest.mark.parametrize("was_deployed", [True, False])
 async def test_a_silent_bot_is_lost_once_and_returns_once(around, watch, was_deployed):
     if was_deployed:

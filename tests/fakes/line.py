@@ -1,7 +1,7 @@
 """The line to the bots, without a broker: bots that answer as real headless ones do, or as a test says."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,7 @@ class ScriptedLine:
         self._clock = clock
         self.connected = True
         self.bots: dict[str, datetime] = {}
+        self.expected: frozenset[str] = frozenset()
         self.answers: dict[tuple[str, str], Answer] = {}
         self.sent: list[tuple[str, str, Mapping[str, object]]] = []
 
@@ -77,6 +78,10 @@ class ScriptedLine:
             "agent": "commlib",
         }
         return {"header": header, "data": said}
+
+    def expect(self, instances: Collection[str]) -> None:
+        """Note which bots were deployed."""
+        self.expected = frozenset(instances)
 
     def broker(self) -> Broker:
         """Return how things stand."""
