@@ -126,13 +126,17 @@ class PublicSide:
         """Whether it is open, and nobody has used it for so long."""
         return self.is_open and not self._leases and _now() - self._used_time > seconds
 
-    async def close(self, *, for_good: bool = False) -> None:
-        """Close every connection, whoever uses it; the next lease opens them again, unless it is over `for_good`."""
+    async def close(self, *, for_good: bool = False) -> bool:
+        """Close every connection, whoever uses it; the next lease opens them again, unless it is over `for_good`.
+
+        Returns whether there was any.
+        """
         self._is_over = self._is_over or for_good
         async with self._questions.turn(anyway=True):
             opened, self._opened = self._opened, None
             if opened is not None:
                 await opened[0].close()
+            return opened is not None
 
     async def _ready(self, markets_within: float | None) -> Opened:
         async with self._questions.turn():
@@ -183,12 +187,13 @@ class PublicClients:
 
 async def _left(side: PublicSide, *, for_good: bool = False) -> None:
     try:
-        await side.close(for_good=for_good)
+        was_open = await side.close(for_good=for_good)
     except Exception:
         # A connection that cannot be closed in order is gone as well, and no reason to leave the others open.
         logger.exception("venue_not_closed", connector=side.name)
     else:
-        logger.info("venue_left", connector=side.name)
+        if was_open:
+            logger.info("venue_left", connector=side.name)
 
 
 def opener(urls: Mapping[str, Mapping[str, object]]) -> Callable[[Connector], Open]:

@@ -61,6 +61,15 @@ async def test_a_client_is_left_when_nobody_has_used_it_for_a_while_and_opened_a
     await asyncio.wait([running])
 
 
+async def test_only_of_a_venue_that_was_asked_it_is_said_that_it_was_left(market):
+    clients = clients_of(binance=market, okx=FakeMarket(PAIR))
+    clients.of(connector("okx"))
+    await clients.of(connector("binance")).check(PAIR)
+    with capture_logs() as logs:
+        await clients.close()
+    assert [(line["event"], line["connector"]) for line in logs] == [("venue_left", "binance")]
+
+
 async def test_a_client_that_cannot_be_closed_keeps_none_of_the_others_open(market):
     bad = Unclosable(PAIR)
     clients = clients_of(okx=bad, binance=market)
