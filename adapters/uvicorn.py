@@ -62,8 +62,13 @@ class _Joining:
 
     def _send(self) -> None:
         if self._held:
-            held, self._held, self._bytes = self._held, [], 0
-            if not self._transport.is_closing():  # the client may have left meanwhile
+            held, much = self._held, self._bytes > _JOIN_BYTES
+            self._held, self._bytes = [], 0
+            if self._transport.is_closing():  # the client may have left meanwhile
+                return
+            if much:
+                self._transport.writelines(held)  # one system call as well, and no copy: that is a millisecond for 2 MB
+            else:
                 self._transport.write(b"".join(held))
 
 
