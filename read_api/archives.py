@@ -4,7 +4,9 @@ All of it is in the log; no answer opens a file. Shapes: hummingbot-api `routers
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -12,7 +14,7 @@ from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from adapters.http.answers import Answer
+from adapters.http.answers import Answer, Answering, LongAnswer
 from adapters.http.bodies import encode
 from adapters.http.requests import Request
 from adapters.http.slashes import slashed
@@ -23,7 +25,7 @@ from projections.archives import queries as archives
 from projections.archives.queries import Archive
 from projections.view import Connection
 from read_api.pages import described
-from read_api.settle import Headers, Reads
+from read_api.settle import Reads
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Offset = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
@@ -39,6 +41,8 @@ _CHECKED = {
 }
 """The contract's name of a table's check → ours of the table."""
 _KEPT_BYTES = 64 * 1024 * 1024
+_KEPT_TRADES = 100_000
+"""An answer about more is made while it is sent: 600 bytes a trade would be too much to keep."""
 
 
 class Numbered(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +88,10 @@ class PerformanceSummary(msgspec.Struct, frozen=True, kw_only=True):
     final_net_position: float
     trading_pairs: Sequence[str]
     connector_names: Sequence[str]
+
+
+Making = Callable[[Connection, Archive], AsyncGenerator[bytes, None]]
+"""Makes an answer about an archive, in pieces."""
 
 
 class Kept:
@@ -174,12 +182,6 @@ async def _readable(connection: Connection, given: str) -> Archive:
     return archive
 
 
-def _listed(name: str, path: str, wires: Sequence[str], last: tuple[str, object], headers: Headers) -> Answer:
-    rows = ",".join(wires).encode()
-    body = b'{"db_path":%s,"%s":[%s],"%s":%s}' % (encode(path), name.encode(), rows, last[0].encode(), encode(last[1]))
-    return Answer(200, body, headers)
-
-
 class Archives(Controller):
     """Archived bots, as their databases tell."""
 
@@ -241,18 +243,17 @@ class Archives(Controller):
         db_path: FromPath[str],
         reads: NamedDependency[Reads],
         long_answers: NamedDependency[Kept],
-    ) -> Answer:
+    ) -> Answering:
         """Answer what all trades come to, by average cost, and how things stood on its market after each trade."""
         headers = await reads.settle(request, "archives")
         async with reads.connection(request) as connection:
             archive = await _readable(connection, db_path)
             body = long_answers.get(archive.path, archive.position)
-            if body is None:
-                rows = ",".join(await archives.steps(connection, archive.path)).encode()
-                sums = encode(performance_on_the_wire(archive.rows.get("trades", 0), archive.markets))
-                start = b'{"db_path":%s,"summary":%s,' % (encode(archive.path), sums)
-                body = b'%s"performance_data":[%s]}' % (start, rows)
+            if body is None and archive.rows.get("trades", 0) <= _KEPT_TRADES:
+                body = b"".join([piece async for piece in _performance(connection, archive)])
                 long_answers.keep(archive.path, archive.position, body)
+        if body is None:
+            return LongAnswer(_long(request, reads, db_path, _performance), headers)
         return Answer(200, body, headers)
 
     @get(
@@ -316,9 +317,9 @@ class Archives(Controller):
         summary="List the executors",
         responses=described(Numbered, "All executors"),
     )
-    async def executors(self, request: Request, db_path: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
+    async def executors(self, request: Request, db_path: FromPath[str], reads: NamedDependency[Reads]) -> LongAnswer:
         """Answer all executors that had ended."""
-        return await _whole(request, reads, db_path, "executors")
+        return await _every(request, reads, db_path, "executors")
 
     @get(
         "/{db_path:str}/controllers",
@@ -326,9 +327,9 @@ class Archives(Controller):
         summary="List the controllers",
         responses=described(Numbered, "All controllers"),
     )
-    async def controllers(self, request: Request, db_path: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
+    async def controllers(self, request: Request, db_path: FromPath[str], reads: NamedDependency[Reads]) -> LongAnswer:
         """Answer all controllers, one for each start of the bot."""
-        return await _whole(request, reads, db_path, "controllers")
+        return await _every(request, reads, db_path, "controllers")
 
 
 async def _page(
@@ -337,20 +338,45 @@ async def _page(
     headers = await reads.settle(request, "archives")
     async with reads.connection(request) as connection:
         archive = await _readable(connection, db_path)
-        if kind == "trades":
-            wires, total = await archives.trades(connection, archive.path, limit=limit, offset=offset)
-        else:
-            wires, total = await archives.listed(
-                connection, archive.path, kind, limit=limit, offset=offset, status=status or None
-            )
+        wires, total = await archives.page(
+            connection, archive.path, kind, limit=limit, offset=offset, status=status or None
+        )
     more = offset + len(wires) < total
-    pagination = Numbered(total=total, limit=limit, offset=offset, has_more=more)
-    return _listed(kind, archive.path, wires, ("pagination", pagination), headers)
+    pagination = encode(Numbered(total=total, limit=limit, offset=offset, has_more=more))
+    start = b'{"db_path":%s,"%s":[' % (encode(archive.path), kind.encode())
+    return Answer(200, b'%s%s],"pagination":%s}' % (start, ",".join(wires).encode(), pagination), headers)
 
 
-async def _whole(request: Request, reads: Reads, db_path: str, kind: str) -> Answer:
+async def _every(request: Request, reads: Reads, db_path: str, kind: str) -> LongAnswer:
     headers = await reads.settle(request, "archives")
-    async with reads.connection(request) as connection:
-        archive = await _readable(connection, db_path)
-        wires, total = await archives.listed(connection, archive.path, kind)
-    return _listed(kind, archive.path, wires, ("total", total), headers)
+    return LongAnswer(_long(request, reads, db_path, partial(_items, kind=kind)), headers)
+
+
+async def _long(request: Request, reads: Reads, db_path: str, made: Making) -> AsyncGenerator[bytes, None]:
+    async with (
+        reads.long_connection(request) as connection,
+        aclosing(made(connection, await _readable(connection, db_path))) as pieces,
+    ):
+        async for piece in pieces:
+            yield piece
+
+
+async def _items(connection: Connection, archive: Archive, *, kind: str) -> AsyncGenerator[bytes, None]:
+    yield b'{"db_path":%s,"%s":[' % (encode(archive.path), kind.encode())
+    total = 0
+    async with aclosing(archives.every(connection, archive.path, kind)) as wires:
+        async for wire in wires:
+            yield wire.encode() if not total else b"," + wire.encode()
+            total += 1
+    yield b'],"total":%d}' % total
+
+
+async def _performance(connection: Connection, archive: Archive) -> AsyncGenerator[bytes, None]:
+    sums = encode(performance_on_the_wire(archive.rows.get("trades", 0), archive.markets))
+    yield b'{"db_path":%s,"summary":%s,"performance_data":[' % (encode(archive.path), sums)
+    between = b""
+    async with aclosing(archives.steps(connection, archive.path)) as some:
+        async for steps in some:
+            yield between + steps.encode()
+            between = b","
+    yield b"]}"

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -72,45 +73,45 @@ def fees(text: str, *, base: str, quote: str, amount: Decimal, price: Decimal) -
     return paid
 
 
+def _of_a_bot(row: sqlite3.Row) -> dict[str, Any]:
+    """Return what trades and orders say alike."""
+    return {
+        "connector": row["market"],
+        "trading_pair": row["symbol"],
+        "order_type": row["order_type"],
+        "amount": millions(row["amount"]),
+        "price": millions(row["price"]),
+        "leverage": row["leverage"],
+        "position": row["position"],
+        "strategy": row["strategy"],
+        "config": row["config_file_path"],
+    }
+
+
 def trade(row: sqlite3.Row) -> Trade:
     """Return a row of TradeFill."""
-    amount, price = millions(row["amount"]), millions(row["price"])
+    said = _of_a_bot(row)
+    amount, price = said["amount"], said["price"]
     return Trade(
-        connector=row["market"],
-        trading_pair=row["symbol"],
+        **said,
         order_id=row["order_id"],
         trade_id=row["exchange_trade_id"],
         side=row["trade_type"],
-        order_type=row["order_type"],
-        amount=amount,
-        price=price,
-        leverage=row["leverage"],
-        position=row["position"],
         fees=fees(row["trade_fee"], base=row["base_asset"], quote=row["quote_asset"], amount=amount, price=price),
         fee=maybe_millions(row["trade_fee_in_quote"]),
         at=from_milliseconds(row["timestamp"]),
-        strategy=row["strategy"],
-        config=row["config_file_path"],
     )
 
 
 def order(row: sqlite3.Row) -> Order:
     """Return a row of Order."""
     return Order(
+        **_of_a_bot(row),
         order_id=row["id"],
         exchange_order_id=row["exchange_order_id"],
-        connector=row["market"],
-        trading_pair=row["symbol"],
-        order_type=row["order_type"],
-        amount=millions(row["amount"]),
-        price=millions(row["price"]),
-        leverage=row["leverage"],
-        position=row["position"],
         status=row["last_status"],
         created_at=from_milliseconds(row["creation_timestamp"]),
         updated_at=from_milliseconds(row["last_update_timestamp"]),
-        strategy=row["strategy"],
-        config=row["config_file_path"],
     )
 
 

@@ -3,13 +3,22 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from typing import Protocol
 
 from adapters.http.protocol import Receive, Scope, Send
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 PATIENCE_SECONDS = 60.0
-_SHORT = 64 * 1024
+_SHORT = 64 * 1024  # bytes that are sent together
+
+
+class Answering(Protocol):
+    """An `Answer` or a `LongAnswer`: the framework wants one type for all that a route returns."""
+
+    async def __call__(self, _scope: Scope, _receive: Receive, _send: Send, /) -> None:
+        """Answer."""
+        ...
 
 
 class Answer:
@@ -69,31 +78,24 @@ class LongAnswer:
                 gone.cancel()
 
     async def _answer(self, send: Send, gone: "asyncio.Task[None]") -> None:
-        first = b""
+        waiting: list[bytes] = []
+        size, begun = 0, False
         async for piece in self._pieces:
             if gone.done():
                 return
-            first += piece
-            if len(first) > _SHORT:
-                break
-        else:
-            length = (b"content-length", b"%d" % len(first))
+            waiting.append(piece)
+            size += len(piece)
+            if size > _SHORT:
+                if not begun:
+                    await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+                    begun = True
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await send({"type": "http.response.body", "body": b"".join(waiting), "more_body": True})
+                waiting, size = [], 0
+        if not begun:
+            length = (b"content-length", b"%d" % size)
             await send({"type": "http.response.start", "status": 200, "headers": [*self._headers, length]})
-            await send({"type": "http.response.body", "body": first, "more_body": False})
-            return
-        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-        await _send(send, first)
-        async for piece in self._pieces:
-            if gone.done():
-                return
-            await _send(send, piece)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _send(send: Send, piece: bytes) -> None:
-    if piece:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"".join(waiting), "more_body": False})
 
 
 async def left(receive: Receive) -> None:

@@ -1,6 +1,8 @@
 """What can be asked about archives."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import LiteralString, cast
 
 import msgspec
 
@@ -54,16 +56,12 @@ async def archive(connection: Connection, path: str) -> Archive | None:
     )
 
 
-async def listed(
-    connection: Connection,
-    path: str,
-    kind: str,
-    *,
-    limit: int | None = None,
-    offset: int = 0,
-    status: str | None = None,
+async def page(
+    connection: Connection, path: str, kind: str, *, limit: int, offset: int, status: str | None = None
 ) -> tuple[list[str], int]:
     """Return items as JSON texts in the order in which the bot wrote them, and how many there are in all."""
+    if kind == "trades":
+        return await _trades(connection, path, limit=limit, offset=offset)
     only = " and status = %s" if status is not None else ""
     chosen = [path, kind, *([status] if status is not None else [])]
     found = await connection.execute(
@@ -79,8 +77,14 @@ async def listed(
     return wires, 0 if row is None else row[0]
 
 
-async def trades(connection: Connection, path: str, *, limit: int, offset: int) -> tuple[list[str], int]:
-    """Return trades as `listed` does."""
+def every(connection: Connection, path: str, kind: str) -> AsyncGenerator[str, None]:
+    """Yield all items as JSON texts, in the order in which the bot wrote them."""
+    return _texts(
+        connection, "select wire from archive_items where path = %s and kind = %s order by number", [path, kind]
+    )
+
+
+async def _trades(connection: Connection, path: str, *, limit: int, offset: int) -> tuple[list[str], int]:
     found = await connection.execute(
         "select first, wires from archive_chunks"
         " where path = %s and kind = 'trades' and first < %s and first + count > %s order by first",
@@ -97,12 +101,11 @@ async def trades(connection: Connection, path: str, *, limit: int, offset: int) 
     return wires, 0 if row is None else row[0]
 
 
-async def steps(connection: Connection, path: str) -> list[str]:
-    """Return how things stood after each trade, in the order of the trades: JSON texts of some each, commas between."""
-    found = await connection.execute(
-        "select wires from archive_chunks where path = %s and kind = 'steps' order by first", [path]
+def steps(connection: Connection, path: str) -> AsyncGenerator[str, None]:
+    """Yield how things stood after each trade, in the order of the trades: JSON texts of some each, commas between."""
+    return _texts(
+        connection, "select wires from archive_chunks where path = %s and kind = 'steps' order by first", [path], size=4
     )
-    return [wires for (wires,) in await found.fetchall()]
 
 
 async def markets_of(connection: Connection, archive: Archive) -> tuple[list[str], list[str]]:
@@ -114,3 +117,14 @@ async def markets_of(connection: Connection, archive: Archive) -> tuple[list[str
     )
     markets = [*archive.markets, *((connector, pair) for connector, pair, _ in await found.fetchall())]
     return list(dict.fromkeys(pair for _, pair in markets)), list(dict.fromkeys(name for name, _ in markets))
+
+
+async def _texts(
+    connection: Connection, statement: LiteralString, parameters: Sequence[object], *, size: int = 500
+) -> AsyncGenerator[str, None]:
+    """Yield the texts that a statement finds, as they were when it began, `size` of them in memory."""
+    stream = connection.cursor().stream(statement, parameters, size=size)
+    # Closed in the middle, it has Postgres give up the rest.
+    async with aclosing(cast("AsyncGenerator[tuple[str], None]", stream)) as rows:
+        async for (text,) in rows:
+            yield text

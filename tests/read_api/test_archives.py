@@ -2,6 +2,7 @@
 
 import pytest
 
+from read_api import archives
 from tests.archives import path_of
 from tests.projections.archived import ARCHIVES, TRADES, archived, deleted, trade, unreadable
 from tests.read_api.conftest import Server, pool, server, template
@@ -41,6 +42,18 @@ async def test_performance_is_by_average_cost_over_all_markets_with_all_fees(ser
     last = answer["performance_data"][3]
     assert (last["net_position"], last["realized_trade_pnl_quote"], last["net_pnl_quote"]) == (2.0, 30.0, 29.7)
     assert (last["buy_avg_price"], last["sell_avg_price"]) == (82.5, 100.0)
+
+
+async def test_the_performance_of_more_trades_than_are_kept_is_the_same_made_while_it_is_sent(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    await server.told([*ARCHIVES, *archived("more", TRADES)])
+    more = f"/archived-bots/{path_of('more')}/performance"
+    monkeypatch.setattr(archives, "_KEPT_TRADES", 0)
+    long = await server.ask(more)  # asked first, so that it was not kept
+    monkeypatch.undo()
+    assert await server.ask(more) == long
+    assert len(long["performance_data"]) == long["summary"]["total_trades"] == 5
 
 
 async def test_a_first_trade_that_sells_is_a_short_position(server: Server):
