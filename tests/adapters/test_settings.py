@@ -47,6 +47,12 @@ def test_lists_come_as_json_or_between_commas(value):
     assert settings(BANNED_TOKENS=value).banned_tokens == {"XRP", "DOGE"}
 
 
+def test_runtimes_that_are_gone_are_named_as_events_name_them():
+    gone = "docker:6f1c2d9e-4b7a-4c57-9a55-0f6c1b8d7e21, swarm:k3v0z,docker:ABCD:EFGH"
+    assert settings(BOT_RUNTIMES_GONE=gone).bot_runtimes_gone == {part.strip() for part in gone.split(",")}
+    assert settings().bot_runtimes_gone == frozenset()
+
+
 def test_parts_can_be_named():
     assert settings(PARTS="read,write,work").parts == {"read", "write", "work"}
 
