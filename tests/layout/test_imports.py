@@ -11,7 +11,15 @@ MAY_IMPORT = {
     "projections": {"projections", "domain", "msgspec", "psycopg", "psycopg_pool", "structlog"},
     "read_api": {"read_api", "projections", "domain", "adapters.http", "litestar", "msgspec", "structlog"},
     "write_api": {"write_api", "commands", "domain", "adapters.http", "litestar", "msgspec", "structlog"},
-    "adapters.http": {"adapters.http", "domain", "litestar", "msgspec", "structlog", "swagger_ui_bundle"},
+    "adapters.http": {
+        "adapters.http",
+        "adapters.ids",
+        "domain",
+        "litestar",
+        "msgspec",
+        "structlog",
+        "swagger_ui_bundle",
+    },
 }
 
 # The composition root and the command line: they put everything together, and may import everything.
