@@ -1,13 +1,15 @@
 """`nectar rebuild`: build views anew on all cores, with bars that say how fast and how long.
 
-Each view is built in a process, as many at a time as there are cores, the one with the largest tables first: the
-decoding of events and the folding of rows are what a rebuild waits for, and Python does them one at a time.
+Most of a rebuild is Python, which decodes events and folds rows: it is shared out to as many processes as there are
+cores. A view with many events is built alone, and in parts of the streams where it can be; those with few events are
+built together, with one pass through the log.
 """
 
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
@@ -27,20 +29,30 @@ from adapters.garbage import collect_rarely
 from adapters.logging import configure
 from adapters.migrations import migrate
 from domain.errors import NotFound, Unavailable
-from projections.replay import rebuild, refuse_second
-from projections.view import Stuck, View, connect, prepare
+from projections.filling import SPAN
+from projections.replay import begin, fill_part, rebuild
+from projections.view import WHOLE, Part, Stuck, View, checkpoints, connect, prepare
 from projections.views import VIEWS
 
 _LOOK_SECONDS = 0.1
-_BY_SIZE = (
-    "select view from read.checkpoints"
-    " left join lateral (select sum(pg_total_relation_size(to_regclass('read.' || name))) as bytes"
-    " from unnest(tables) as names (name)) sizes on true"
-    " where view = any(%s) order by bytes desc nulls last, view"
+_SPAN = 40_000  # positions at a time: most orders begin and end within them, and their rows are written once
+_STEPS = 50  # a shorter log is taken in so many, as long as each is worth it
+_MANY = 100_000  # a view with fewer events is not worth a process of its own
+_SAMPLE = 100_000
+_TYPES = (
+    "select type, count(*) from log.events tablesample system (least(100, 100.0 * %s / greatest(%s, 1)))"
+    " repeatable (1) group by type"
 )
 
 _Step = tuple[str, int, int, float]
 """View, position, where the log ends, positions a second."""
+
+
+class _Job(msgspec.Struct, frozen=True):
+    """What one process does at a time: build some views, or fill a part of one."""
+
+    views: Sequence[str]
+    part: Part = WHOLE
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +77,7 @@ class _Ended(BaseException):
 class _Worker:
     """What a process that builds views is given when it starts."""
 
-    steps: "SimpleQueue[_Step]"
+    steps: "SimpleQueue[tuple[_Job, int, int, float]]"
     ending: Event
 
 
@@ -73,18 +85,22 @@ def chosen(name: str) -> list[View]:
     """Return the views that a name means, `all` for all of them. Raises `NotFound`."""
     views = [view for view in VIEWS if name in ("all", view.name)]
     if not views:
-        raise NotFound(f"View '{name}' not found. Views: all, {', '.join(view.name for view in VIEWS)}")
+        raise NotFound(f"View '{name}' not found. Views: all, changed, {', '.join(view.name for view in VIEWS)}")
     return views
 
 
 async def rebuild_command(database_url: str, name: str) -> int:
     """Build a view anew, or all, while the old ones serve, and print how it goes. Goes on where one was cut off.
 
-    Returns 1 when a view cannot take an event. Raises `Conflict` when one of them is being rebuilt already.
+    `changed` names those of which what serves has another definition. Returns 1 when a view cannot take an event.
+    Raises `Conflict` when one of them is being rebuilt already.
     """
-    views = chosen(name)
+    views = [] if name == "changed" else chosen(name)
     console = Console()
     await migrate(database_url)
+    if not (views := views or await _changed(database_url, VIEWS)):
+        console.print("No view has changed.")
+        return 0
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -111,37 +127,54 @@ async def rebuild_command(database_url: str, name: str) -> int:
         names = ", ".join(outcome.view for outcome in built)
         rate = f"{reached / seconds:,.0f} events/s"
         console.print(f"Built {names} from {reached:,} events in {seconds:.1f} s ({rate}).", soft_wrap=True)
+        if beside := await _changed(
+            database_url, [view for view in views if view.name in {outcome.view for outcome in built}]
+        ):
+            console.print(
+                f"A server of another version keeps {', '.join(view.name for view in beside)}: what was built stays"
+                " beside, for a server of this version to put in place when it starts.",
+                soft_wrap=True,
+            )
     return 0 if len(built) == len(views) else 1
+
+
+async def _changed(database_url: str, views: Sequence[View]) -> list[View]:
+    async with await connect(database_url) as connection:
+        await prepare(connection, views)
+        known = await checkpoints(connection, views)
+    return [view for view in views if known[view.name][0] != view.fingerprint]
 
 
 async def rebuild_on_all_cores(
     database_url: str, views: Sequence[View], told: Callable[[_Step], None], *, processes: int | None = None
 ) -> list[Built]:
-    """Build views anew, each in a process, and return what became of them, the largest first.
+    """Build views anew in processes, and return what became of each.
 
     Raises `Conflict` before anything is begun, `Unavailable`, and what else ends a rebuild; others are ended then, and
     go on with the next one.
     """
-    names = await _largest_first(database_url, views)
-    await refuse_second(database_url, views)
+    cores = processes or len(os.sched_getaffinity(0))
+    ready, waiting = await _jobs(database_url, views, cores)
     context = get_context("spawn")
-    steps: SimpleQueue[_Step] = context.SimpleQueue()
+    steps: SimpleQueue[tuple[_Job, int, int, float]] = context.SimpleQueue()
     ending = context.Event()
-    pool = ProcessPoolExecutor(
-        min(processes or len(os.sched_getaffinity(0)), len(views)),
-        mp_context=context,
-        initializer=_begin,
-        initargs=(steps, ending),
-    )
-    building = [asyncio.get_running_loop().run_in_executor(pool, _build, database_url, name) for name in names]
+    pool = ProcessPoolExecutor(cores, mp_context=context, initializer=_begin, initargs=(steps, ending))
+    loop = asyncio.get_running_loop()
+    running: dict[asyncio.Future[list[Built]], _Job] = {}
+    built: dict[str, Built] = {}
+    bars = _Bars(told)
     try:
-        pending: set[asyncio.Future[Built]] = set(building)
-        while pending:
-            done, pending = await asyncio.wait(pending, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
+        while ready or running:
+            while ready and len(running) < cores:
+                job = ready.popleft()
+                running[loop.run_in_executor(pool, _do, database_url, job)] = job
+            done, _ = await asyncio.wait(running, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             while not steps.empty():
-                told(steps.get())
+                bars.step(*steps.get())
             for ended in done:
-                ended.result()
+                job = running.pop(ended)
+                built |= {outcome.view: outcome for outcome in ended.result()}
+                _release(job, [*running.values(), *ready], waiting, built, ready)
     except BrokenProcessPool as broken:
         raise Unavailable(
             "A process that built views has ended. Begin again: the rebuild goes on where it was"
@@ -149,18 +182,64 @@ async def rebuild_on_all_cores(
     finally:
         ending.set()
         await asyncio.to_thread(pool.shutdown, cancel_futures=True)
-        await asyncio.gather(*building, return_exceptions=True)
-    return [future.result() for future in building]
+        await asyncio.gather(*running, return_exceptions=True)
+    return [built[view.name] for view in views]
 
 
-async def _largest_first(database_url: str, views: Sequence[View]) -> list[str]:
+def _release(
+    done: _Job, left: Sequence[_Job], waiting: dict[str, _Job], built: Mapping[str, Built], ready: deque[_Job]
+) -> None:
+    # When all parts of a view are filled it is finished before anything else is begun: Postgres does most of that.
+    [name, *_] = done.views
+    if name in waiting and not any(job.views == done.views for job in left):
+        job = waiting.pop(name)
+        if name not in built:
+            ready.appendleft(job)
+
+
+class _Bars:
+    """Makes one step of a view out of those of its parts, and those of each view out of one of many."""
+
+    def __init__(self, told: Callable[[_Step], None]) -> None:
+        self._told = told
+        self._at: dict[str, dict[Part, tuple[int, float]]] = {}
+
+    def step(self, job: _Job, position: int, total: int, rate: float) -> None:
+        """Tell how far the views of a job are."""
+        for view in job.views:
+            parts = self._at.setdefault(view, {})
+            if job.part == WHOLE:
+                parts.clear()
+            parts[job.part] = position, rate
+            mean = sum(at for at, _ in parts.values()) // job.part.of
+            self._told((view, mean, total, sum(each for _, each in parts.values()) / job.part.of))
+
+
+async def _jobs(database_url: str, views: Sequence[View], cores: int) -> tuple[deque[_Job], dict[str, _Job]]:
+    # What may be begun, the largest first; and view → what is to be done when its parts are filled.
     async with await connect(database_url) as connection:
-        await prepare(connection, views)
-        cursor = await connection.execute(_BY_SIZE, [[view.name for view in views]])
-        return [view for (view,) in await cursor.fetchall()]
+        cursor = await connection.execute("select coalesce(max(position), 0) from log.events where shard = 0")
+        (total,) = await cursor.fetchone() or (0,)
+        counted = dict(await (await connection.execute(_TYPES, [_SAMPLE, total])).fetchall())
+    scale = max(1.0, total / _SAMPLE)
+    sizes = {view.name: scale * sum(counted.get(event.__name__, 0) for event in view.handles) for view in views}
+    sizes |= {view.name: float(total) for view in views if view.copy is not None or not view.handles}
+    large = sorted((view for view in views if sizes[view.name] >= _MANY), key=lambda view: -sizes[view.name])
+    parts = await begin(database_url, {view: cores if view in large and view.by_stream else 1 for view in views})
+    ready: deque[_Job] = deque()
+    waiting: dict[str, _Job] = {}
+    for view in large:
+        if len(parts[view.name]) > 1:
+            ready.extend(_Job([view.name], part) for part in parts[view.name])
+            waiting[view.name] = _Job([view.name])
+        else:
+            ready.append(_Job([view.name]))
+    if small := [view.name for view in views if view not in large]:
+        ready.append(_Job(small))
+    return ready, waiting
 
 
-def _begin(steps: "SimpleQueue[_Step]", ending: Event) -> None:
+def _begin(steps: "SimpleQueue[tuple[_Job, int, int, float]]", ending: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says when to end
     Thread(target=_end_with_parent, daemon=True).start()
     configure("warning")
@@ -175,20 +254,28 @@ def _end_with_parent() -> None:
         os._exit(1)  # a parent that was killed cannot say that it wants no more
 
 
-def _build(database_url: str, name: str) -> Built:
+def _do(database_url: str, job: _Job) -> list[Built]:
     def told(position: int, total: int, rate: float) -> None:
         if _Worker.ending.is_set():
             raise _Ended
-        _Worker.steps.put((name, position, total, rate))
+        _Worker.steps.put((job, position, total, rate))
 
-    async def build() -> int:
+    async def do() -> int | None:
+        views = [view for name in job.views for view in chosen(name)]
         async with PostgresLog.open(database_url) as log:
-            return await rebuild(database_url, log, chosen(name), told=told)
+            span = min(_SPAN, max(SPAN, await log.position() // _STEPS))
+            if job.part == WHOLE:
+                return await rebuild(database_url, log, views, told=told, span=span)
+            await fill_part(database_url, log, views[0], job.part, told=told, span=span)
+            return None
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return Built(view=name, position=runner.run(build()))
+            position = runner.run(do())
     except Stuck as stuck:
-        return Built(view=name, stuck=str(stuck))
+        if len(job.views) > 1:  # the others can be built
+            return [built for view in job.views for built in _do(database_url, _Job([view]))]
+        return [Built(view=job.views[0], stuck=str(stuck))]
     except _Ended:
-        return Built(view=name)
+        return [Built(view=view) for view in job.views]
+    return [] if position is None else [Built(view=view, position=position) for view in job.views]

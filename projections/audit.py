@@ -32,15 +32,19 @@ _INDEXES = """
 """
 
 
-async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
-    """Take a range of the log in, straight from its table; what was dropped of it goes."""
+async def copy(changes: Changes, after: int, through: int) -> None:
+    """Take a range of the log in, straight from its table."""
     await changes.write(
         "audit",
         "insert into audit (position, type, actor, correlation_id, recorded_at)"
         " select position, type, actor, correlation_id, recorded_at from log.events"
-        " where shard = 0 and position between %s and %s order by position",
-        [events[0].position, events[-1].position],
+        " where shard = 0 and position > %s and position <= %s order by position",
+        [after, through],
     )
+
+
+async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
+    """Let go of what was dropped of the log."""
     for recorded in events:
         if isinstance(recorded.event, UpdatesDropped):
             await changes.write(
@@ -51,7 +55,7 @@ async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
             )
 
 
-VIEW = View(name="audit", tables=_TABLES, indexes=_INDEXES, handles=(), apply=apply)
+VIEW = View(name="audit", tables=_TABLES, indexes=_INDEXES, handles=(UpdatesDropped,), apply=apply, copy=copy)
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, groupby
-from typing import Any, LiteralString, Protocol, TypeVar
+from typing import Any, LiteralString, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import psycopg
@@ -35,16 +35,39 @@ _CHECKPOINTS = """
 
 _REBUILDS = """
     create table if not exists read.rebuilds (
-        view        text    primary key,
+        view        text    not null,
+        part        integer not null default 0,
+        parts       integer not null default 1,
         fingerprint text    not null,
         position    bigint  not null default 0,
         mark        uuid,
         indexed     boolean not null default false,
         total       bigint  not null default 0,
-        rate        double precision not null default 0
+        rate        double precision not null default 0,
+        primary key (view, part)
     ) with (fillfactor = 50)
 """
-"""How far shadows are: `mark` is the command of the event at the position, by which the log is known again."""
+"""How far shadows are, a row for each part of the streams.
+
+`mark` is the command of the last event up to the position, by which the log is known again.
+"""
+
+_WITHOUT_PARTS = (
+    "select true from pg_class where oid = to_regclass('read.rebuilds')"
+    " and not exists (select from pg_attribute where attrelid = oid and attname = 'part')"
+)
+"""Finds the table of earlier versions; what their rebuilds left behind is begun anew."""
+
+
+class Part(NamedTuple):
+    """Some of the streams: they are dealt out to `of` parts by a hash of their names, numbered from 0."""
+
+    number: int = 0
+    of: int = 1
+
+
+WHOLE = Part()
+"""All streams."""
 
 
 class Source(Protocol):
@@ -56,6 +79,12 @@ class Source(Protocol):
 
     async def page(self, after: int, limit: int, types: Sequence[str] = ()) -> list[Recorded]:
         """Return up to `limit` events with a position above `after`, in order, of all types or of those named."""
+        ...
+
+    async def between(
+        self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
+    ) -> list[Recorded]:
+        """Return the events above one position and up to and with another, in order, of all types or of those named."""
         ...
 
     def follow(self, after: int, *, limit: int = 1000, types: Sequence[str] = ()) -> AsyncIterator[list[Recorded]]:
@@ -70,11 +99,13 @@ Statement = tuple[LiteralString, Sequence[object]]
 class Changes:
     """What views write in one transaction, sent as few statements: a round trip costs more than what is done in it.
 
-    Statements that wait change different tables, so it does not matter which of them is executed first.
+    Statements that wait change different tables, so it does not matter which of them is executed first. Of those who
+    share tables, because each fills them with a part of the streams, one at a time sends until its transaction ends.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, shared: bool = False) -> None:
         self._connection = connection
+        self._shared = shared
         self._waiting: dict[LiteralString, list[Statement]] = {}
 
     async def rows(self, query: LiteralString, values: Sequence[object]) -> list[tuple[Any, ...]]:
@@ -125,6 +156,10 @@ class Changes:
         """Send what waits."""
         if not self._waiting:
             return
+        if self._shared:
+            await self._connection.execute(
+                "select pg_advisory_xact_lock(hashtextextended(current_schema() || '.shared', 0))"
+            )
         *others, (last, values) = chain.from_iterable(self._waiting.values())
         self._waiting = {}
         query = last
@@ -137,6 +172,7 @@ class Changes:
 Words = TypeVar("Words", str, str | None)
 
 Apply = Callable[[Changes, Sequence[Recorded]], Awaitable[None]]
+Copy = Callable[[Changes, int, int], Awaitable[None]]
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -146,6 +182,10 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     is added to the filled tables. `handles` names the events that `apply` is given, in position order; empty means
     every event. `revision` goes up when `apply` changes in what it writes: the view is then built anew, as it is when
     its DDL changes. `skips` are the positions of events that it is never given; they stand in the log (`skips.py`).
+
+    `copy` has Postgres make rows of the log above one position and up to and with another, of all events; `apply` comes
+    after it. A view is `by_stream` when each row is of one stream, and what rows share is only added up or the greatest
+    of its kind: parts of the streams may then be taken in at the same time.
     """
 
     name: str
@@ -153,6 +193,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     indexes: str
     handles: tuple[type[Event], ...]
     apply: Apply
+    copy: Copy | None = None
+    by_stream: bool = False
     revision: int = 1
     skips: frozenset[int] = frozenset()
 
@@ -189,6 +231,12 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if not relevant or not self.skips:
             return [relevant] if relevant else []
         return [list(run) for out, run in groupby(relevant, lambda e: e.position in self.skips) if not out]
+
+    def ranges(self, after: int, through: int) -> list[tuple[int, int]]:
+        """Return what `copy` is to take above one position and up to another: all but what is left out."""
+        cuts = sorted(position for position in self.skips if after < position <= through)
+        starts, ends = [after, *cuts], [*(position - 1 for position in cuts), through]
+        return [(start, end) for start, end in zip(starts, ends, strict=True) if start < end]
 
 
 class Moved(Exception):
@@ -241,6 +289,8 @@ async def prepare(connection: Connection, views: Sequence[View]) -> None:
     async with connection.transaction():
         await connection.execute("select pg_advisory_xact_lock(hashtextextended('nectar.checkpoints', 0))")
         await connection.execute(_CHECKPOINTS)
+        if await (await connection.execute(_WITHOUT_PARTS)).fetchone():
+            await connection.execute("drop table read.rebuilds")
         await connection.execute(_REBUILDS)
         await connection.execute(
             "insert into read.checkpoints (view, fingerprint, position, tables)"
@@ -271,12 +321,26 @@ async def move(connection: Connection, views: Sequence[View], at: Mapping[str, i
 
 
 async def take(
-    connection: Connection, views: Sequence[View], events: Sequence[Recorded], at: Mapping[str, int] | None = None
+    connection: Connection,
+    views: Sequence[View],
+    events: Sequence[Recorded],
+    at: Mapping[str, int] | None = None,
+    through: int | None = None,
+    *,
+    shared: bool = False,
 ) -> None:
-    """Take events into views that have seen the log up to a position, `at`, or nothing of these events."""
-    changes = Changes(connection)
+    """Take events into views that have seen the log up to a position, `at`, or nothing of these events.
+
+    They are all that there are up to `through`, for which the last one stands. `shared` is whether others fill the same
+    tables.
+    """
+    changes = Changes(connection, shared=shared)
     for view in views:
-        for nth, run in enumerate(view.runs(events, 0 if at is None else at[view.name])):
+        after = events[0].position - 1 if at is None else at[view.name]
+        if view.copy is not None:
+            for start, end in view.ranges(after, events[-1].position if through is None else through):
+                await view.copy(changes, start, end)
+        for nth, run in enumerate(view.runs(events, after)):
             if nth:
                 await changes.send()  # what the view reads now has to show what it wrote before
             await view.apply(changes, run)

@@ -127,6 +127,15 @@ class PostgresLog:
             return await self._reader.page_of_types(after, sys.maxsize, limit, types)
         return await self._reader.page(after, limit)
 
+    async def between(
+        self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
+    ) -> list[Recorded]:
+        """Return the events above one position and up to and with another, in order, of all types or of those named.
+
+        `part` is a number and how many parts the streams are dealt out to, by a hash of their names.
+        """
+        return await self._reader.between(after, through, types, part)
+
     def follow(self, after: int, *, limit: int = 1000, types: Sequence[str] = ()) -> AsyncIterator[list[Recorded]]:
         """Yield batches of events above position `after`, in order, for ever; waits where the log ends."""
         return follow(self._reader, self._tail, after, limit=limit, types=types)

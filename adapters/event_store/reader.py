@@ -47,6 +47,13 @@ select position, stream, version, type, schema_version, recorded_at,
        correlation_id, causation_id, command_id, actor, data
   from log.events where shard = 0 and position > %b and position <= %b and type = any(%b) order by position limit %b
 """
+_BETWEEN = """
+select position, stream, version, type, schema_version, recorded_at,
+       correlation_id, causation_id, command_id, actor, data
+  from log.events where shard = 0 and position > %b and position <= %b {}order by position
+"""
+_OF_TYPES = "and type = any(%b) "
+_OF_PART = "and mod(hashtextextended(stream, 0) & 2147483647, %b::bigint) = %b::bigint "
 _POSITION = "select coalesce(max(position), 0) from log.events where shard = 0"
 
 
@@ -111,6 +118,21 @@ class Reader:
         """Return up to `limit` events of some types, above one position and up to and with another."""
         rows = await self.rows(_PAGE_OF_TYPES, (after, through, list(types), limit))
         return [recorded(row) for row in rows]
+
+    async def between(
+        self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
+    ) -> list[Recorded]:
+        """Return the events above one position and up to another, of one of so many parts of the streams."""
+        number, parts = part
+        values: list[object] = [after, through]
+        conditions = ""
+        if types:
+            conditions += _OF_TYPES
+            values.append(list(types))
+        if parts > 1:
+            conditions += _OF_PART
+            values += [parts, number]
+        return [recorded(row) for row in await self.rows(_BETWEEN.format(conditions), values)]
 
     async def answered(self, origin: Origin, request: bytes) -> Appended | None:
         """Return the first answer under the origin's key; raises `Conflict` as well."""

@@ -97,6 +97,15 @@ class Log(Snapshots, Protocol):
         """Return up to `limit` events above position `after`, in position order, of all types or of those named."""
         ...
 
+    async def between(
+        self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
+    ) -> list[Recorded]:
+        """Return the events above one position and up to and with another, in position order.
+
+        `part` is a number and how many parts the streams are dealt out to, always the same to each.
+        """
+        ...
+
     def follow(self, after: int, *, limit: int = 1000, types: Sequence[str] = ()) -> AsyncIterator[list[Recorded]]:
         """Yield batches of events above position `after`, in order, for ever; waits where the log ends.
 

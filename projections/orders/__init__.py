@@ -139,7 +139,9 @@ async def _load(changes: Changes, order_ids: Sequence[str]) -> dict[str, Row]:
     return {row[0]: loaded(dict(zip(OrderRow.__struct_fields__, row, strict=True))) for row in found}
 
 
-VIEW = View(name="orders", tables=TABLES, indexes=INDEXES, handles=orders.EVENTS, apply=apply, revision=2)
+VIEW = View(
+    name="orders", tables=TABLES, indexes=INDEXES, handles=orders.EVENTS, apply=apply, by_stream=True, revision=2
+)
 
 ORDERS = Listing(table="orders", time="placed_at", counts="order_counts")
 TRADES = Listing(table="trades", time="filled_at", counts="trade_counts")

@@ -12,16 +12,17 @@ from typing import Any, LiteralString
 
 import pytest
 
+import adapters.rebuild
 from adapters.rebuild import rebuild_on_all_cores
 from commands.ports import Log
 from domain.errors import Conflict
-from projections import orders
+from projections import orders, rates
 from projections.replay import rebuild
 from projections.view import Connection, connect, dump
 from projections.views import VIEWS
 from tests.bench.history import connected, write
 from tests.bench.history import orders as history
-from tests.projections.given import EVERYTHING, accepted, account, tell
+from tests.projections.given import EVERYTHING, accepted, account, placed, tell
 from tests.projections.test_replay import dumps
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +66,32 @@ async def test_built_side_by_side_they_are_what_they_are_one_by_one(
     assert await dumps(connection) == expected
     assert {view for view, *_ in told} <= {view.name for view in VIEWS}
     assert ("audit", end, end) in [step[:3] for step in told]
+
+
+async def test_a_view_that_is_built_in_parts_is_what_it_is_as_a_whole(
+    database_url: str, log: Log, connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(adapters.rebuild, "_MANY", 1)
+    end = await tell(log, EVERYTHING)
+    await rebuild(database_url, log, VIEWS)
+    expected = await dumps(connection)
+    told: list[tuple[str, int, int, float]] = []
+    built = await rebuild_on_all_cores(database_url, [orders.VIEW, rates.VIEW], told.append, processes=2)
+    assert [(outcome.view, outcome.position) for outcome in built] == [("orders", end), ("rates", end)]
+    assert await dumps(connection) == expected
+    assert [(position, of) for view, position, of, _ in told if view == "orders"][-1] == (end, end)
+
+
+async def test_a_part_that_is_stuck_keeps_the_view_as_it_is(
+    database_url: str, log: Log, connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(adapters.rebuild, "_MANY", 1)
+    end = await tell(log, [*account(), placed("a"), placed("b"), accepted("never_placed")])
+    [built] = await rebuild_on_all_cores(database_url, [orders.VIEW], lambda _: None, processes=2)
+    assert built.stuck is not None
+    assert f"View 'orders' cannot take event {end} " in built.stuck
+    found = await connection.execute("select part, parts from read.rebuilds order by part")
+    assert await found.fetchall() == [(0, 2), (1, 2)]
 
 
 async def test_two_at_once_are_refused_before_anything_is_begun(database_url: str, log: Log, connection: Connection):

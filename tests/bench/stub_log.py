@@ -65,6 +65,11 @@ class StubLog:
         everything = [recorded for found in (await self.read(list(self._streams))).values() for recorded in found]
         return sorted((r for r in everything if r.position > after), key=lambda r: r.position)[:limit]
 
+    async def between(
+        self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
+    ) -> list[Recorded]:
+        raise NotImplementedError("nobody builds views from a stub")
+
     def follow(self, after: int, *, limit: int = 1000, types: Sequence[str] = ()) -> AsyncIterator[list[Recorded]]:
         raise NotImplementedError("nobody follows a stub")
 

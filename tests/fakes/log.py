@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+from zlib import crc32
 
 from commands.ports import Appended, Write
 from commands.ports.snapshots import AT_ONCE, Recent, Snapshot
@@ -103,6 +104,13 @@ class MemoryLog:
         """Return up to `limit` events with a position above `after`, in order."""
         self._check_reachable()
         return [event for event in self.recorded[after:] if not types or event.type in types][:limit]
+
+    async def between(
+        self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
+    ) -> list[Recorded]:
+        """Return the events above one position and up to another, of one of so many parts of the streams."""
+        events = await self.page(after, through - after, types)
+        return [e for e in events if e.position <= through and crc32(e.stream.encode()) % part[1] == part[0]]
 
     async def follow(
         self, after: int, *, limit: int = 1000, types: Sequence[str] = ()

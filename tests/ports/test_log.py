@@ -202,6 +202,22 @@ async def test_a_page_of_some_types_has_no_others(log: Log):
     assert [e.position for e in await log.page(1, 10, ["AccountAdded", "AccountRemoved"])] == [2, 3]
 
 
+async def test_a_range_has_all_between_two_positions(log: Log):
+    await log.append([write("a", 0, *(added(str(n)) for n in range(4)), AccountRemoved(account="a"))], origin())
+    assert [e.position for e in await log.between(1, 3)] == [2, 3]
+    assert [e.position for e in await log.between(1, 9, ["AccountRemoved"])] == [5]
+    assert await log.between(5, 9) == []
+
+
+async def test_each_stream_is_in_one_of_the_parts(log: Log):
+    await log.append([write(f"s{n}", 0, added("x"), added("y")) for n in range(20)], origin())
+    parts = [await log.between(0, 40, part=(number, 3)) for number in range(3)]
+    assert sorted(e.position for part in parts for e in part) == list(range(1, 41))
+    assert sorted(stream for part in parts for stream in {e.stream for e in part}) == sorted(f"s{n}" for n in range(20))
+    assert all(parts)
+    assert await log.between(0, 40, ["AccountAdded"], (1, 3)) == parts[1]
+
+
 async def test_a_follower_sees_what_was_there_and_what_comes(log: Log):
     await log.append([write("a", 0, *(added(str(n)) for n in range(5)))], origin())
     async with asyncio.TaskGroup() as tasks:

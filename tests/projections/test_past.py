@@ -14,7 +14,7 @@ from domain.bots import RETENTION, UPDATE_EVENTS, UpdatesDropped
 from domain.errors import Gone, Unavailable
 from domain.events import Recorded
 from projections.moments import Moment
-from projections.past import Past
+from projections.past import Past, building
 from projections.replay import rebuild
 from projections.view import Connection, dump
 from projections.views import VIEWS
@@ -36,7 +36,7 @@ from projections.views import VIEWS
 from tests.projections.test_past import Gate
 
 async def main(url):
-    async with PostgresLog.open(url) as log, Past.open(url, Gate(log, open_for=1), VIEWS, owner="killed") as past:
+    async with PostgresLog.open(url) as log, Past.open(url, Gate(log), VIEWS, owner="killed") as past:
         running = asyncio.create_task(past.run())
         await past.ready(await past.moment(await log.position(), "now"), ["orders"])
 
@@ -45,23 +45,25 @@ asyncio.run(main(sys.argv[1]))
 
 
 class Gate:
-    """A log that is read up to a page only, until the gate opens."""
+    """A log of which only so many ranges are read until the gate opens."""
 
     def __init__(self, log: Log, *, open_for: int = 0) -> None:
         self._log = log
         self._left = open_for
         self.opened = asyncio.Event()
-        self.pages = 0
+        self.spans = 0
 
     async def position(self) -> int:
         return await self._log.position()
 
-    async def page(self, after: int, limit: int, types: Sequence[str] = ()) -> list[Recorded]:
-        self.pages += 1
+    async def between(
+        self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
+    ) -> list[Recorded]:
+        self.spans += 1
         if self._left <= 0:
             await self.opened.wait()
         self._left -= 1
-        return await self._log.page(after, min(limit, 5), types)
+        return await self._log.between(after, through, types, part)
 
     def follow(self, after: int, *, limit: int = 1000, types: Sequence[str] = ()) -> AsyncIterator[list[Recorded]]:
         return self._log.follow(after, limit=limit, types=types)
@@ -104,7 +106,10 @@ async def test_the_end_of_the_log_is_shown_as_the_views_are(database_url: str, l
                 assert await dump(then, view) == await dump(connection, view)
 
 
-async def test_who_asks_meanwhile_is_told_how_far_it_is_and_the_building_goes_on(database_url: str, log: Log):
+async def test_who_asks_meanwhile_is_told_how_far_it_is_and_the_building_goes_on(
+    database_url: str, log: Log, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(building, "_SPAN", 5)
     end = await tell(log, EVERYTHING)
     gate = Gate(log, open_for=6)
     async with remembering(database_url, gate, patience_seconds=0.3) as past:  # type: ignore[arg-type]
@@ -131,9 +136,9 @@ async def test_many_who_ask_at_once_have_it_built_once(database_url: str, log: L
         gate = Gate(log, open_for=99)
     async with remembering(database_url, gate) as past:  # type: ignore[arg-type]
         await shown(past, end, "accounts")
-        alone = gate.pages
+        alone = gate.spans
         await asyncio.gather(*(shown(past, end - 1, "accounts") for _ in range(25)))
-        assert gate.pages == 2 * alone
+        assert gate.spans == 2 * alone
 
 
 async def test_a_new_moment_takes_the_place_of_the_one_not_asked_for_longest(
@@ -184,10 +189,12 @@ async def test_a_view_that_cannot_be_built_is_said_to_and_can_be_asked_for_again
     class Broken(Gate):
         broken = True
 
-        async def page(self, after: int, limit: int, types: Sequence[str] = ()) -> list[Recorded]:
+        async def between(
+            self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
+        ) -> list[Recorded]:
             if self.broken:
                 raise Unavailable("The event log cannot be reached")
-            return await log.page(after, limit, types)
+            return await log.between(after, through, types, part)
 
     source = Broken(log)
     async with remembering(database_url, source) as past:  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import msgspec
 import pytest
@@ -12,7 +13,6 @@ from domain.errors import Conflict
 from domain.events import Recorded
 from domain.orders import OrderFailed
 from projections import accounts, orders, replay
-from projections.replay import rebuild
 from projections.view import Changes, Connection, Stuck, View, dump
 from projections.views import VIEWS
 from tests.projections.conftest import projecting
@@ -21,10 +21,7 @@ from tests.projections.test_replay import dumps
 
 PATIENCE = 10.0
 
-
-@pytest.fixture(autouse=True)
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "_PAGE", 3)
+rebuild = partial(replay.rebuild, span=3)
 
 
 class Cut(BaseException):
@@ -87,7 +84,7 @@ async def test_what_was_cut_off_before_its_swap_is_not_filled_again(
         raise Cut
 
     with monkeypatch.context() as patched:
-        patched.setattr(replay, "_swap", cut)
+        patched.setattr(replay, "swap", cut)
         with pytest.raises(Cut):
             await rebuild(database_url, log, VIEWS)
     again, given = counting(orders.VIEW)

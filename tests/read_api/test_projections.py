@@ -6,7 +6,8 @@ import pytest
 from adapters.http.gate import Gate
 from adapters.readiness import Readiness
 from commands.ports import Log
-from projections import orders, replay
+from domain.views import STREAM, EventSkipped
+from projections import orders
 from projections.replay import rebuild
 from projections.runner import Building, Progress
 from projections.view import connect
@@ -44,6 +45,7 @@ async def test_a_view_that_is_kept_here_is_live(server: Server):
         "error": None,
         "error_position": None,
         "rebuild": None,
+        "skipped": [],
     }
 
 
@@ -71,10 +73,37 @@ async def test_a_view_of_another_definition_is_being_built(server: Server, datab
     assert (await of(server, "rates"))["state"] == "building"
 
 
+async def test_what_a_view_leaves_out_is_said_with_who_decided_it(server: Server):
+    event = EventSkipped(view="rates", position=7, type="T", stream="s", error="KeyError: 1", reason="Not ours")
+    await server.told([(STREAM, event)])
+    skipped = (await of(server, "rates"))["skipped"]
+    assert (await of(server, "orders"))["skipped"] == []
+    [told] = (await server.ask(f"/audit/streams/{STREAM}"))["data"]
+    assert told["data"] == msgspec.to_builtins(event)
+    assert skipped == [{**told["data"], "skipped_by": told["actor"], "skipped_at": told["recorded_at"]}]
+
+
+async def test_a_view_that_is_being_built_is_not_answered_from_the_tables_of_another_definition(server: Server):
+    await server.told([*account(), placed("a")])
+    assert (await server.ask("/trading/orders/search", {}))["pagination"]["total_count"] == 1
+    server.progress.moved({"orders": -1})
+    server.progress.builds(["orders"], Building(250, 1000, 50.0))
+    answer = await server.client.post("/trading/orders/search", json={})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "15")
+    left = "250 of 1000 events are in it, about 15 seconds are left"
+    assert answer.json() == {"detail": f"View 'orders' is being built: {left}"}
+    assert (await server.client.get("/accounts/")).status_code == 200
+    server.progress.builds(["orders"], None)
+    answer = await server.client.post("/trading/orders/search", json={})
+    assert (answer.status_code, answer.json()["detail"]) == (503, "View 'orders' is not built yet")
+    server.progress.failed("orders", "KeyError: secret", 17)
+    answer = await server.client.post("/trading/orders/search", json={})
+    assert (answer.status_code, "secret" in answer.text) == (503, False)
+
+
 async def test_a_rebuild_says_how_far_it_is_while_it_runs_and_after_it_was_cut_off(
-    server: Server, database_url: str, log: Log, monkeypatch: pytest.MonkeyPatch
+    server: Server, database_url: str, log: Log
 ):
-    monkeypatch.setattr(replay, "_PAGE", 5)
     end = await server.told(EVERYTHING)
     assert await server.progress.reached(end, server.progress.views, PATIENCE) == 0
     seen: list[dict[str, object]] = []
@@ -88,7 +117,7 @@ async def test_a_rebuild_says_how_far_it_is_while_it_runs_and_after_it_was_cut_o
             raise Cut
 
     with pytest.raises(Cut):
-        await rebuild(database_url, log, [msgspec.structs.replace(orders.VIEW, apply=apply)], told=told)
+        await rebuild(database_url, log, [msgspec.structs.replace(orders.VIEW, apply=apply)], told=told, span=5)
     running = seen[-1]["rebuild"]
     assert isinstance(running, dict)
     assert (running["running"], running["of"]) == (True, end)
