@@ -66,3 +66,26 @@ async def test_a_database_of_a_newer_program_is_refused(empty_database_url: str)
     await apply(empty_database_url, TWO)
     with pytest.raises(WrongMigration, match=r"0002_two\.sql, which only a newer program knows"):
         await apply(empty_database_url, ONE)
+
+
+LAYOUT = "0004_log_layout.sql"
+
+
+async def test_a_log_is_laid_out_anew_without_a_rewrite_while_somebody_appends(empty_database_url: str):
+    before = {name: sql for name, sql in found().items() if name < LAYOUT}
+    await apply(empty_database_url, before)
+    files = (
+        "select relname, relfilenode from pg_class"
+        " where oid in ('log.events'::regclass, 'log.events_pkey'::regclass) order by 1"
+    )
+    stored = await values(empty_database_url, files)
+    async with await AsyncConnection.connect(empty_database_url) as appending:
+        await appending.execute("lock table log.events in row exclusive mode")  # as an insert does, until the commit
+        async with asyncio.timeout(10):
+            assert await apply(empty_database_url, {**before, LAYOUT: found()[LAYOUT]}) == [LAYOUT]
+    assert await values(empty_database_url, files) == stored
+    [(options,)] = await values(
+        empty_database_url, "select reloptions from pg_class where oid = 'log.events'::regclass"
+    )
+    assert isinstance(options, list)
+    assert {"autovacuum_freeze_min_age=0", "autovacuum_vacuum_insert_threshold=100000"} <= set(options)
