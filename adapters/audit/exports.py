@@ -3,19 +3,25 @@
 A line of JSON each: first what the file is and the public key that signed, then the seals in order, bytes in base64.
 """
 
+import fcntl
+import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from adapters.audit.checking import Progress
 from adapters.audit.verification import apart, snapshot, stored_seals
 from adapters.seals import START, Seal, genuine
+from domain.errors import Conflict
 
 FORMAT = "nectar seals 1"
+
+logger = structlog.get_logger()
 
 
 class WrongExport(Exception):
@@ -58,15 +64,47 @@ def _export(database_url: str, key: Ed25519PublicKey, file: Path, told: Progress
 
 @contextmanager
 def beside(file: Path) -> Iterator[Path]:
-    """Give a file to write to that takes the place of another one when the block has ended well, and else is gone."""
+    """Give a file to write to that takes the place of another one when the block has ended well, and else is gone.
+
+    What one that was killed left is removed. Raises `Conflict` while somebody else writes the same file, `OSError`
+    with what was written when there was no room for more.
+    """
     unfinished = file.with_name(f"{file.name}.unfinished")
-    try:
-        yield unfinished
-        with unfinished.open("rb") as written:
-            os.fsync(written.fileno())
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with unfinished.open("ab") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            raise Conflict(f"{file} is being written by another export") from e
+        left = held.tell() + _remove(_pieces(unfinished))
+        if left:
+            logger.warning("unfinished_export_removed", file=str(unfinished), bytes=left)
+        try:
+            yield unfinished
+            with unfinished.open("rb") as written:
+                os.fsync(written.fileno())
+            unfinished.replace(file)
+        except OSError as e:
+            done = _remove([unfinished, *_pieces(unfinished)])
+            reason = e.strerror or e
+            raise OSError(f"{file} stays as it was: of the export {done:,} bytes were written, then: {reason}") from e
+        finally:
+            _remove([unfinished, *_pieces(unfinished)])
+
+
+def _pieces(unfinished: Path) -> list[Path]:
+    """Return what Parquet is put together of (`parquet.py`)."""
+    beside = unfinished.parent.glob(f"{glob.escape(unfinished.name)}.*")
+    return [path for path in beside if path.suffix[1:].isdecimal()]
+
+
+def _remove(paths: Iterable[Path]) -> int:
+    """Remove files, those that are there, and return how many bytes they had."""
+    size = 0
+    for path in paths:
+        if path.exists():
+            size += path.stat().st_size
+            path.unlink()
+    return size
 
 
 def read(file: Path) -> tuple[Ed25519PublicKey, Iterator[Seal]]:

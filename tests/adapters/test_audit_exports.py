@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import resource
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,13 +20,15 @@ from adapters.audit.lines import FORMATS, Line
 from adapters.audit.ranges import NotAsSealed
 from adapters.event_store import PostgresLog
 from adapters.retention import drop
-from domain.errors import Invalid
+from domain.errors import Conflict, Invalid
 from tests.exporting import events, exported, tampering, told, verified, whole
 from tests.projections.fleet import FLEET
 from tests.projections.given import EVERYTHING, tell
 from tests.sealing import KEY, connect, seal_all
 
 __all__ = ["tampering", "whole"]
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -172,9 +175,50 @@ def at_most(size: int) -> Iterator[None]:
 async def test_a_full_disk_leaves_the_file_as_it_was(database_url, tampering, tmp_path, format_):
     file = tmp_path / "events"
     file.write_text("the export before")
-    with at_most(2000), pytest.raises(OSError, match=r"arge|written"):
+    with at_most(2000), pytest.raises(OSError, match=r"events stays as it was: of the export [\d,]+ bytes") as full:
         await exported(database_url, file, format_=format_)
+    assert "File too large" in str(full.value)
     assert (file.read_text(), len(list(tmp_path.iterdir()))) == ("the export before", 1)
+
+
+CHILD = """
+import asyncio, pathlib, sys
+from adapters.audit import ranges
+from tests.sealing import KEY
+
+def progress(done, all_):
+    print("begun", flush=True)
+    sys.stdin.read()
+
+url, file, format_ = sys.argv[1:]
+file = pathlib.Path(file)
+asyncio.run(ranges.export(url, KEY, file, begin=1, end=20, format_=format_, progress=progress))
+"""
+
+
+async def test_an_export_that_was_killed_is_cleaned_up_by_the_next_and_two_at_once_are_refused(
+    database_url, tampering, tmp_path, capsys
+):
+    file, other = tmp_path / "events", tmp_path / "events.unfinished.old"
+    other.write_text("not ours")
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CHILD, database_url, str(file), "jsonl"),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    assert await asyncio.wait_for(child.stdout.readline(), 20) == b"begun\n"
+    with pytest.raises(Conflict, match="events is being written by another export"):
+        await exported(database_url, file)
+    child.kill()
+    await child.wait()
+    (tmp_path / "events.unfinished.7").write_bytes(b"of Parquet")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"events.unfinished{end}" for end in ("", ".7", ".old")]
+    await exported(database_url, file)
+    assert "unfinished_export_removed" in capsys.readouterr().out
+    assert not verified(file)[0].findings
+    assert {path.name for path in tmp_path.iterdir()} == {"events", other.name}
 
 
 async def test_an_export_that_nobody_waits_for_any_more_leaves_nothing(database_url, tampering, tmp_path):
