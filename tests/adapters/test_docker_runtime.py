@@ -1,8 +1,11 @@
 """What a bot's container is made of, and who may touch it; how it lives is the port's suite."""
 
+import itertools
+
 import msgspec
 import pytest
 import requests
+from docker import APIClient
 from docker.errors import APIError
 
 from adapters.docker import DockerRuntime
@@ -148,3 +151,13 @@ async def test_an_engine_s_own_fault_is_unavailable(place, monkeypatch):
     for asked in (place.runtime.stop("x", 1), place.runtime.remove("x")):
         with pytest.raises(Unavailable, match=r"^Container 'x': the disk is full"):
             await asked
+
+
+async def test_a_place_is_named_after_its_engine_unless_that_has_another_id_for_each_answer(place, monkeypatch):
+    engine = place.client.api.info()["ID"]
+    assert engine
+    assert await place.runtime.place() == f"docker:{engine}"
+    ids = itertools.count()
+    monkeypatch.setattr(APIClient, "info", lambda _: {"ID": f"{next(ids)}"})  # as Podman, pkg/api/handlers/compat/info.go
+    assert await place.again().place() == "docker"
+    assert await place.runtime.place() == f"docker:{engine}"
