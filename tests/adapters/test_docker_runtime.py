@@ -157,7 +157,7 @@ async def test_a_place_is_named_after_its_engine_unless_that_has_another_id_for_
     engine = place.client.api.info()["ID"]
     assert engine
     assert await place.runtime.place() == f"docker:{engine}"
-    ids = itertools.count()
-    monkeypatch.setattr(APIClient, "info", lambda _: {"ID": f"{next(ids)}"})  # as Podman, pkg/api/handlers/compat/info.go
+    ids = itertools.count()  # as Podman, pkg/api/handlers/compat/info.go
+    monkeypatch.setattr(APIClient, "info", lambda _: {"ID": f"{next(ids)}"})
     assert await place.again().place() == "docker"
     assert await place.runtime.place() == f"docker:{engine}"
