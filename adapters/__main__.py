@@ -89,14 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("migrate", help="bring the database's tables to this version")
     command.set_defaults(run=_migrate)
 
-    command = commands.add_parser("rebuild", help="build views anew from the log; the old ones serve meanwhile")
-    command.add_argument("view", help="the view's name, or 'all'")
-    command.set_defaults(run=_rebuild)
-
-    command = commands.add_parser("as-of", help="build the views as they were, to be asked with SQL; or list those")
-    command.add_argument("moment", type=_place, nargs="?", metavar="MOMENT", help=f"{_PLACE}; none lists what is built")
-    command.add_argument("--drop", action="store_true", help="drop what was built of the moment, or all of it")
-    command.set_defaults(run=_as_of)
+    _add_views(commands)
 
     candles = commands.add_parser("candles", help="keep candles").add_subparsers(required=True, metavar="COMMAND")
     command = candles.add_parser("import", help="take candles from a file: CSV, also gzip or zip, or Parquet")
@@ -147,6 +140,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_views(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser("rebuild", help="build views anew from the log; the old ones serve meanwhile")
+    command.add_argument("view", help="the view's name, 'all', or 'changed' for those of another definition")
+    command.set_defaults(run=_rebuild)
+
+    command = commands.add_parser("skip", help="have a view go on without the event that it has stopped at")
+    command.add_argument("view", help="the view's name")
+    command.add_argument("position", type=_position, help="the event's position, as /ready names it")
+    command.add_argument("--reason", required=True, help="why; it is recorded for ever")
+    command.add_argument("--by", metavar="NAME", help="who decided that (default: USERNAME)")
+    command.set_defaults(run=_skip)
+
+    command = commands.add_parser("as-of", help="build the views as they were, to be asked with SQL; or list those")
+    command.add_argument("moment", type=_place, nargs="?", metavar="MOMENT", help=f"{_PLACE}; none lists what is built")
+    command.add_argument("--drop", action="store_true", help="drop what was built of the moment, or all of it")
+    command.set_defaults(run=_as_of)
+
+
 def _place(given: str) -> int | datetime:
     from adapters.audit.commands import place_of
 
@@ -154,6 +165,12 @@ def _place(given: str) -> int | datetime:
         return place_of(given)
     except ValueError as e:
         raise argparse.ArgumentTypeError(f"{given[:40]!r} is no position and no time as 2026-11-22T08:00:00Z") from e
+
+
+def _position(given: str) -> int:
+    if not given.isdecimal() or not 1 <= int(given) <= _LAST:
+        raise argparse.ArgumentTypeError(f"{given[:40]!r} is no position of the log, a whole number from 1")
+    return int(given)
 
 
 def _days(given: str) -> int:
@@ -187,6 +204,23 @@ async def _rebuild(wanted: argparse.Namespace, settings: Settings) -> int:
 
     async with database.reached(settings) as url:
         return await rebuild_command(url, wanted.view)
+
+
+async def _skip(wanted: argparse.Namespace, settings: Settings) -> int:
+    from rich.console import Console
+
+    from adapters import database
+    from adapters.skip import skip_command
+
+    async with database.reached(settings) as url:
+        return await skip_command(
+            url,
+            Console(),
+            name=wanted.view,
+            position=wanted.position,
+            reason=wanted.reason,
+            actor=wanted.by or settings.username,
+        )
 
 
 async def _as_of(wanted: argparse.Namespace, settings: Settings) -> int:

@@ -272,6 +272,7 @@ class Projector:
                 self._source,
                 stale,
                 told=lambda at, of, rate: self._progress.builds(names, Building(at, of, rate)),
+                keeper=True,
             )
         except (psycopg.OperationalError, Unavailable, Conflict):
             raise

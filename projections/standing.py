@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from projections.runner import Building, Progress
+from projections.skips import Skip, skips
 from projections.view import Connection, View
 
 _LOG_END = "select coalesce(max(position), 0) from log.events where shard = 0"
@@ -50,7 +51,7 @@ class ViewStanding(msgspec.Struct, frozen=True, kw_only=True):
 
     `version` is of its definition in this program; while the one that serves is another, the state is `building`.
     A view that stands by is kept by another process. `position` is of what serves, `error_position` of the event that
-    the view cannot take.
+    the view cannot take. `skipped` are the events that it was told to leave out.
     """
 
     view: str
@@ -61,6 +62,7 @@ class ViewStanding(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
     error_position: int | None
     rebuild: Rebuild | None
+    skipped: list[Skip]
 
 
 async def standings(
@@ -69,23 +71,26 @@ async def standings(
     """Return the position of the log's last event, and how far each view is."""
     kept = {name: (mark, at) async for name, mark, at in await connection.execute(_KEPT)}
     shadows = {name: _rebuild(*rest) async for name, *rest in await connection.execute(_SHADOWS)}
+    left_out = await skips(connection)
     row = await (await connection.execute(_LOG_END)).fetchone()  # last, so that no view is ahead of it
     end: int = row[0] if row else 0
-    return end, [_standing(view, kept.get(view.name, ("", 0)), shadows.get(view.name), progress, end) for view in views]
-
-
-def _standing(view: View, kept: tuple[str, int], rebuild: Rebuild | None, progress: Progress, end: int) -> ViewStanding:
-    fingerprint, position = kept
-    return ViewStanding(
-        view=view.name,
-        version=view.version,
-        position=position,
-        lag=end - position,
-        state=_state(view, fingerprint == view.fingerprint, progress),
-        error=progress.failures.get(view.name),
-        error_position=progress.stuck_at.get(view.name),
-        rebuild=rebuild,
-    )
+    found = []
+    for view in views:
+        fingerprint, position = kept.get(view.name, ("", 0))
+        found.append(
+            ViewStanding(
+                view=view.name,
+                version=view.version,
+                position=position,
+                lag=end - position,
+                state=_state(view, fingerprint == view.fingerprint, progress),
+                error=progress.failures.get(view.name),
+                error_position=progress.stuck_at.get(view.name),
+                rebuild=shadows.get(view.name),
+                skipped=[skip for skip in left_out if skip.view == view.name],
+            )
+        )
+    return end, found
 
 
 def _state(view: View, current: bool, progress: Progress) -> State:  # noqa: FBT001 - private

@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
+from structlog.dev import ConsoleRenderer, plain_traceback
 
 from adapters.event_store import PostgresLog
 from adapters.migrations import migrate
@@ -26,6 +28,9 @@ from tests.engine import Engine, engine, own_engine
 _DEEPEST = sys.getrecursionlimit()
 import_module("eth_keyfile")
 sys.setrecursionlimit(_DEEPEST)
+
+# To print the values of variables takes seconds of the loop that a test runs on.
+structlog.configure([*structlog.get_config()["processors"][:-1], ConsoleRenderer(exception_formatter=plain_traceback)])
 
 _numbers = count(1)
 
