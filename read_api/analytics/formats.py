@@ -92,7 +92,7 @@ class _Csv:
         if not self._begun:
             writer.writeheader()
             self._begun = True
-        writer.writerows({name: _harmless(text(value)) for name, value in row.items()} for row in rows)
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
         return written.getvalue().encode()
 
     def end(self) -> Iterator[bytes]:
@@ -146,8 +146,8 @@ def _json(value: object) -> object:
             return value
 
 
-def _harmless(value: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula; figures stay what they are."""
-    if isinstance(value, str) and value[:1] in {"=", "+", "@", "\t", "\r"}:
+def _cell(value: object) -> object:
+    """Return what no spreadsheet takes for a formula; figures stay what they are."""
+    if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
         return f"'{value}"
-    return value
+    return text(value)

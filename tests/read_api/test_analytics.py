@@ -233,6 +233,13 @@ async def test_positions_of_controllers_keep_apart_and_add_up(server: Server):
             assert sum(float(part[figure]) for part in parts) == pytest.approx(float(row[figure]))
 
 
+async def test_no_cell_of_a_csv_is_a_formula_and_figures_stay_figures(server: Server):
+    await server.told([placed("o", side="SELL"), filled("o", "-1+2", "1", "100")])
+    written = await server.client.get("/analytics/trades", headers={"Accept": "text/csv"})
+    (row,) = csv.DictReader(io.StringIO(written.text))
+    assert (row["trade_id"], row["position"]) == ("'-1+2", "-1")
+
+
 async def test_lots_come_as_a_file_for_a_tax_program(server: Server):
     await server.told(OWN)
     written = await server.client.get("/analytics/lots?which=closed", headers={"Accept": "text/csv"})
