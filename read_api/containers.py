@@ -22,18 +22,18 @@ ContainerName = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[A-Za-z0-
 class ContainerItem(msgspec.Struct, frozen=True, kw_only=True):
     """A container in a list."""
 
-    id: str
-    name: str
-    status: str
+    id: Annotated[str, msgspec.Meta(examples=["4c01db0b339c6f6d9e1a7d0f5b2e8c93a6d4f1b07e5c28394a1f6b0d2e7c5a48"])]
+    name: Annotated[str, msgspec.Meta(examples=["grid-20260102-030405"])]
+    status: Annotated[str, msgspec.Meta(examples=["running"])]
     image: str
 
 
 class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
     """How a container is. `exit_code` is null while it runs, and where it never ran."""
 
-    status: str
+    status: Annotated[str, msgspec.Meta(examples=["running"])]
     running: bool
-    exit_code: int | None
+    exit_code: Annotated[int | None, msgspec.Meta(examples=[None])]
 
 
 class ContainerAnswer(ContainerItem, frozen=True, kw_only=True):
@@ -99,6 +99,21 @@ def pull_on_the_wire(pull: Pull, now: datetime) -> PullItem:
     )
 
 
+_PULLS = PullsAnswer(
+    pull_operations={
+        "hummingbot/hummingbot:latest": PullItem(
+            status="pulling",
+            started_at=1767323045.0,
+            progress="104857600 of 734003200 bytes",
+            bytes_done=104857600,
+            bytes_total=734003200,
+            duration_seconds=12.5,
+        )
+    },
+    total_operations=1,
+)
+
+
 class ContainerReads(Controller):
     """What the Docker engine of this host says."""
 
@@ -110,7 +125,12 @@ class ContainerReads(Controller):
         """Answer whether a Docker engine answers."""
         return Answer(200, encode(await containers.running()))
 
-    @get("/available-images", status_code=200, summary="List images", responses=described(list[str], "Their names"))
+    @get(
+        "/available-images",
+        status_code=200,
+        summary="List images",
+        responses=described(list[str], "Their names", ["hummingbot/hummingbot:latest"]),
+    )
     async def images(self, containers: NamedDependency[Containers], image_name: FromQuery[Text] = "") -> Answer:
         """Answer the images that are here, with `image_name` in their names if it is given."""
         return Answer(200, encode(await containers.images(image_name)))
@@ -147,7 +167,12 @@ class ContainerReads(Controller):
         """Answer a container as it is now."""
         return Answer(200, encode(state_on_the_wire(await containers.status(container_name))))
 
-    @get("/pull-status", status_code=200, summary="Say how pulls go", responses=described(PullsAnswer, "By image"))
+    @get(
+        "/pull-status",
+        status_code=200,
+        summary="Say how pulls go",
+        responses=described(PullsAnswer, "By image", msgspec.to_builtins(_PULLS)),
+    )
     async def pulls(self, containers: NamedDependency[Containers]) -> Answer:
         """Answer how pulls of images go, and how those of the last hour went."""
         now = containers.now()

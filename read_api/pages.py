@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
 
 from adapters.http.answers import Answer
 from adapters.http.bodies import Body, Cursor, MalformedRequest, Milliseconds, PageSize, Text, encode
@@ -109,6 +110,9 @@ def items_answer(
     return Answer(200, b'{"data":[%s],"pagination":%s}' % (",".join(items).encode(), encode(pagination)), headers)
 
 
-def described(model: object, what: str) -> dict[int, ResponseSpec]:
-    """Describe the answer of a read for the API's own documentation."""
-    return {200: ResponseSpec(data_container=model, generate_examples=False, description=what)}  # type: ignore[arg-type]
+def described(model: object, what: str, example: object = None) -> dict[int, ResponseSpec]:
+    """Describe the answer of a read for the API's own documentation; without an example one is made of the model."""
+    examples = None if example is None else [Example(value=example)]
+    return {
+        200: ResponseSpec(data_container=model, generate_examples=False, description=what, examples=examples)  # type: ignore[arg-type]
+    }

@@ -9,10 +9,13 @@ from typing import Annotated
 import msgspec
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.enums import RequestEncodingType
+from litestar.openapi.spec import Example
+from litestar.params import BodyKwarg, FromPath
 
 from adapters.http.answers import Answer
 from adapters.http.bodies import encode
+from adapters.http.examples import CONTROLLER_CONFIG, SCRIPT_CONFIG
 from adapters.http.requests import Request
 from domain.errors import NotFound
 from domain.strategies import TYPES, ControllerType, Kind, controller_path, script_path
@@ -30,16 +33,16 @@ _FILES_DEEP = 5
 class ScriptAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A script."""
 
-    name: str
-    content: Annotated[str, msgspec.Meta(description="Its Python source")]
+    name: Annotated[str, msgspec.Meta(examples=["grid"])]
+    content: Annotated[str, msgspec.Meta(description="Its Python source", examples=["X = 1\n"])]
 
 
 class ControllerAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A controller."""
 
-    name: str
-    type: ControllerType
-    content: Annotated[str, msgspec.Meta(description="Its Python source")]
+    name: Annotated[str, msgspec.Meta(examples=["pmm_simple"])]
+    type: Annotated[ControllerType, msgspec.Meta(examples=["market_making"])]
+    content: Annotated[str, msgspec.Meta(description="Its Python source", examples=["X = 1\n"])]
 
 
 class TemplateField(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +53,9 @@ class TemplateField(msgspec.Struct, frozen=True, kw_only=True):
     required: bool
     prompt: str | None
     updatable: bool
+
+
+_FIELD = TemplateField(default=20, type="int", required=False, prompt="The leverage of a perpetual", updatable=False)
 
 
 class Valid(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +76,11 @@ class ScriptConfigItem(msgspec.Struct, frozen=True, kw_only=True):
 
 Content = dict[str, object]
 """A configuration: field → value."""
+
+ControllerConfig = Annotated[
+    Content, BodyKwarg(media_type=RequestEncodingType.JSON, examples=[Example(value=CONTROLLER_CONFIG)])
+]
+"""A body as `JSONBody[Content]`, with an example: its schema says nothing of the fields."""
 
 
 async def _source(request: Request, reads: Reads, path: str) -> tuple[str | None, Headers]:
@@ -125,7 +136,7 @@ class ScriptReads(Controller):
     path = "/scripts"
     tags = ("Scripts",)
 
-    @get("/", status_code=200, summary="List the scripts", responses=described(list[str], "Names of scripts"))
+    @get("/", status_code=200, summary="List the scripts", responses=described(list[str], "Names of scripts", ["grid"]))
     async def all(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer the names of the scripts."""
         headers = await reads.settle(request, strategies.VIEW.name)
@@ -137,7 +148,7 @@ class ScriptReads(Controller):
         "/configs",
         status_code=200,
         summary="List the configurations of scripts",
-        responses=described(list[ScriptConfigItem], "They"),
+        responses=described(list[ScriptConfigItem], "They", [msgspec.to_builtins(_listed("grid", SCRIPT_CONFIG))]),
     )
     async def configs(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer the configurations of scripts, by name."""
@@ -149,7 +160,7 @@ class ScriptReads(Controller):
         "/configs/{config_name:str}",
         status_code=200,
         summary="Show a configuration of a script",
-        responses=described(Content, "Field → value"),
+        responses=described(Content, "Field → value", SCRIPT_CONFIG),
     )
     async def config(self, request: Request, config_name: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
         """Answer a configuration as it was saved last."""
@@ -172,7 +183,7 @@ class ScriptReads(Controller):
         "/{script_name:str}/config/template",
         status_code=200,
         summary="Show what a script's configuration may hold",
-        responses=described(Content, "Field → its default, null where one must be given"),
+        responses=described(Content, "Field → its default, null where one must be given", SCRIPT_CONFIG),
     )
     async def template(self, request: Request, script_name: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
         """Answer the fields of the configuration class that the script defines; the script is read and never run."""
@@ -192,7 +203,9 @@ class ControllerReads(Controller):
         "/",
         status_code=200,
         summary="List the controllers",
-        responses=described(dict[str, list[str]], "Type → names of controllers"),
+        responses=described(
+            dict[str, list[str]], "Type → names of controllers", {type_: ["pmm_simple"] for type_ in TYPES}
+        ),
     )
     async def all(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer the names of the controllers of each type."""
@@ -209,7 +222,7 @@ class ControllerReads(Controller):
         "/configs",
         status_code=200,
         summary="List the configurations of controllers",
-        responses=described(list[Content], "They"),
+        responses=described(list[Content], "They", [CONTROLLER_CONFIG]),
     )
     async def configs(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer the configurations of controllers, by name."""
@@ -220,7 +233,7 @@ class ControllerReads(Controller):
         "/configs/{config_name:str}",
         status_code=200,
         summary="Show a configuration of a controller",
-        responses=described(Content, "Field → value"),
+        responses=described(Content, "Field → value", CONTROLLER_CONFIG),
     )
     async def config(self, request: Request, config_name: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
         """Answer a configuration as it was saved last."""
@@ -230,7 +243,11 @@ class ControllerReads(Controller):
         "/bots/{bot_name:str}/configs",
         status_code=200,
         summary="Show the configurations that a bot has",
-        responses=described(list[Content], "They, each with the name of its file in `_config_name`"),
+        responses=described(
+            list[Content],
+            "They, each with the name of its file in `_config_name`",
+            [{**CONTROLLER_CONFIG, "_config_name": "pmm_btc"}],
+        ),
     )
     async def bot_configs(
         self,
@@ -267,7 +284,7 @@ class ControllerReads(Controller):
         "/{controller_type:str}/{controller_name:str}/config/template",
         status_code=200,
         summary="Show what a controller's configuration may hold",
-        responses=described(dict[str, TemplateField], "Field → what it is"),
+        responses=described(dict[str, TemplateField], "Field → what it is", {"leverage": msgspec.to_builtins(_FIELD)}),
     )
     async def template(
         self,
@@ -294,7 +311,7 @@ class ControllerReads(Controller):
         request: Request,
         controller_type: FromPath[ControllerType],
         controller_name: FromPath[str],
-        data: JSONBody[Content],
+        data: ControllerConfig,
         reads: NamedDependency[Reads],
     ) -> Answer:
         """Check types, bounds and names of fields by the class that the file defines, and refuse what is wrong.

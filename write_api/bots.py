@@ -22,7 +22,10 @@ from write_api.writing import Writes, answer, answers
 DEFAULT_IMAGE = "hummingbot/hummingbot:latest"
 MOST_CONTROLLERS = 100
 
-InstanceName = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME, pattern=r"^[A-Za-z0-9_-]+(?!\n)$")]
+InstanceName = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=LONGEST_NAME, pattern=r"^[A-Za-z0-9_-]+(?!\n)$", examples=["grid"]),
+]
 """The first part of an instance's name: the time is put behind it."""
 
 FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=104, pattern=r"^[A-Za-z0-9_-]+(\.yml|\.py)?(?!\n)$")]
@@ -44,7 +47,7 @@ class ControllersRequest(Body, frozen=True, kw_only=True):
     max_global_drawdown_quote: Drawdown | None = None
     max_controller_drawdown_quote: Drawdown | None = None
     image: Image = DEFAULT_IMAGE
-    script_config: Text | None = None
+    script_config: Annotated[Text | None, msgspec.Meta(examples=[None])] = None
     headless: bool = False
 
 
@@ -76,7 +79,7 @@ class StopRequest(Body, frozen=True, kw_only=True):
 class ConfigRequest(Body, frozen=True, kw_only=True):
     """Settings of a bot's client, by their names."""
 
-    params: Mapping[str, object] = {}
+    params: Annotated[Mapping[str, object], msgspec.Meta(examples=[{"log_level": "INFO"}])] = {}
 
 
 class StrategyRequest(Body, frozen=True, kw_only=True):
@@ -108,7 +111,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     success: bool
     message: str
-    status: int | None = None
+    status: Annotated[int | None, msgspec.Meta(examples=[200])] = None
 
 
 class ResponseAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ class PullAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Says that the pull is `started`, or `in_progress` since somebody asked for it before."""
 
     message: str
-    status: str
+    status: Annotated[str, msgspec.Meta(examples=["started"])]
     image_name: str
 
 

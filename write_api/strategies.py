@@ -5,10 +5,13 @@ from typing import Annotated
 import msgspec
 from litestar import Controller, delete, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.enums import RequestEncodingType
+from litestar.openapi.spec import Example
+from litestar.params import BodyKwarg, FromPath, JSONBody
 
 from adapters.http.answers import Answer
 from adapters.http.bodies import Body
+from adapters.http.examples import CONTROLLER_CONFIG, SCRIPT_CONFIG
 from adapters.http.requests import Request
 from commands.strategies import (
     ChangeBotConfig,
@@ -28,6 +31,16 @@ StrategyName = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern
 
 Content = dict[str, object]
 """A configuration: field → value."""
+
+
+def _body(example: Content) -> BodyKwarg:
+    return BodyKwarg(media_type=RequestEncodingType.JSON, examples=[Example(value=example)])
+
+
+ScriptConfig = Annotated[Content, _body(SCRIPT_CONFIG)]
+ControllerConfig = Annotated[Content, _body(CONTROLLER_CONFIG)]
+Changes = Annotated[Content, _body({"total_amount_quote": 500})]
+"""Bodies as `JSONBody[Content]`, each with an example: their schema says nothing of the fields."""
 
 
 class ScriptRequest(Body, frozen=True, kw_only=True):
@@ -89,7 +102,7 @@ class Scripts(Controller):
         self,
         request: Request,
         config_name: FromPath[StrategyName],
-        data: JSONBody[Content],
+        data: ScriptConfig,
         writes: NamedDependency[Writes],
     ) -> Answer:
         """Save a configuration, a new one or a new version."""
@@ -164,7 +177,7 @@ class Controllers(Controller):
         self,
         request: Request,
         config_name: FromPath[StrategyName],
-        data: JSONBody[Content],
+        data: ControllerConfig,
         writes: NamedDependency[Writes],
     ) -> Answer:
         """Save a configuration, a new one or a new version."""
@@ -193,7 +206,7 @@ class Controllers(Controller):
         request: Request,
         bot_name: FromPath[StrategyName],
         controller_name: FromPath[StrategyName],
-        data: JSONBody[Content],
+        data: Changes,
         writes: NamedDependency[Writes],
     ) -> Answer:
         """Change the given fields in a bot's own file; the bot takes them in within seconds."""

@@ -109,3 +109,24 @@ def test_every_route_says_what_it_is_for_and_shows_examples():
 def test_every_operation_has_a_name_of_its_own():
     names = [operation["operationId"] for path in DOCUMENT["paths"].values() for operation in path.values()]
     assert len(names) == len(set(names))
+
+
+def _fillers(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_fillers, value.values()))
+    return any(map(_fillers, value)) if isinstance(value, list) else value == "text"
+
+
+@pytest.mark.parametrize("tag", ["Bot orchestration", "Controllers", "Docker", "Scripts"])
+def test_who_tries_a_body_out_need_not_make_its_words_up(tag):
+    bodies = {
+        path: operation["requestBody"]["content"]["application/json"]
+        for path, operations in DOCUMENT["paths"].items()
+        for operation in operations.values()
+        if operation["tags"] == [tag] and "requestBody" in operation
+    }
+    assert bodies
+    for path, content in bodies.items():
+        given = content["example"]
+        assert given, path
+        assert not _fillers(given), path

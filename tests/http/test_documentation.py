@@ -43,6 +43,24 @@ async def test_every_body_has_an_example():
     assert content["example"] == {"name": "text", "amount": "0.01", "limit": 100}
 
 
+def test_an_example_has_the_default_else_what_suits_the_name_and_the_type():
+    fields = {
+        "status": {"type": "string", "default": "success"},
+        "bot_name": {"type": "string"},
+        "price": {"type": "integer"},
+        "reason": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "state": {"$ref": "#/components/schemas/State"},
+    }
+    schemas = {"State": {"enum": ["open", "closed"]}}
+    assert example({"type": "object", "properties": fields}, schemas) == {
+        "status": "success",
+        "bot_name": "grid-20260102-030405",
+        "price": 1,
+        "reason": None,
+        "state": "open",
+    }
+
+
 def test_an_example_ends_where_a_schema_refers_to_itself():
     schemas = {"Tree": {"type": "object", "properties": {"left": {"$ref": "#/components/schemas/Tree"}}}}
     assert "left" in example({"$ref": "#/components/schemas/Tree"}, schemas)
