@@ -11,9 +11,9 @@ from projections.view import Connection, View
 
 _LOG_END = "select coalesce(max(position), 0) from log.events where shard = 0"
 _KEPT = "select view, fingerprint, position from read.checkpoints"
-# A session lock on a key of 64 bits is listed in two halves.
+# A session lock on a key of 64 bits is listed in two halves. Parts of a shadow are filled side by side.
 _SHADOWS = """
-    select view, position, total, rate,
+    select view, (sum(position) / count(*))::bigint, max(total), sum(rate) / count(*),
            exists (
                select from pg_locks
                 where locktype = 'advisory' and objsubid = 1 and granted
@@ -21,6 +21,7 @@ _SHADOWS = """
                   and (classid::bigint << 32) | objid::bigint = hashtextextended('nectar.rebuild_' || view, 0)
            )
       from read.rebuilds
+     group by view
 """
 
 

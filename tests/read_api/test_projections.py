@@ -129,6 +129,16 @@ async def test_a_rebuild_says_how_far_it_is_while_it_runs_and_after_it_was_cut_o
     assert cut_off["position"] >= CUT_AT
 
 
+async def test_parts_that_are_filled_side_by_side_are_one_rebuild(server: Server, database_url: str):
+    async with await connect(database_url) as connection:
+        await connection.execute(
+            "insert into read.rebuilds (view, part, parts, fingerprint, position, total, rate)"
+            " values ('orders', 0, 2, 'f', 100, 1000, 20), ('orders', 1, 2, 'f', 300, 1001, 40)"
+        )
+    expected = {"running": False, "position": 200, "of": 1001, "rate": 30.0, "seconds_left": None}
+    assert (await of(server, "orders"))["rebuild"] == expected
+
+
 async def test_it_is_said_while_the_server_starts_and_to_users_alone(server: Server):
     async with client_of(Gate(server.app, lambda: False)) as client:
         assert (await client.get("/system/projections")).status_code == 200
