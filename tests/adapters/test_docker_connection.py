@@ -1,4 +1,7 @@
-"""What takes its time on an engine keeps nothing else waiting. The engine is one of ours that ends no container."""
+"""What takes its time on an engine keeps nothing else waiting. The engine is one of ours that ends no container.
+
+The number in a comment is that of a defect of the reference.
+"""
 
 import asyncio
 import json
@@ -76,6 +79,7 @@ def slow() -> Iterator[SlowEngine]:
     serving.join()
 
 
+# 29
 async def test_however_many_containers_are_being_stopped_everything_else_is_answered(slow, tmp_path):
     connection = Connection(slow.url)
     images = Images(connection, clock=lambda: AT)

@@ -74,6 +74,7 @@ async def records(log: PostgresLog) -> list[UpdatesDropped]:
 
 
 async def test_updates_go_and_all_else_stays(database_url: str, log: PostgresLog, tampering: psycopg.AsyncConnection):
+    """Defect 45 of the reference: what bots tell stays there for ever."""
     life = await positions(tampering, "stream not like 'bot\\_updates-%'")
     newest = await positions(
         tampering, "(stream, version) in (select stream, max(version) from log.events group by stream)"
