@@ -1,17 +1,20 @@
 """Save and delete scripts, controllers and their configurations, and change those of a running bot."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from commands.bus import Call, Command, Handlers, Outcome
 from commands.deciding import append, decide
 from commands.ports import Write
 from domain import strategies
 from domain.errors import Invalid, NotFound
+from domain.events import Event
 from domain.strategies import (
     NEW_CONFIG,
     NEW_SOURCE,
+    Config,
     ControllerType,
     Kind,
+    Source,
     bot_config_stream,
     config_stream,
     controller_stream,
@@ -74,62 +77,36 @@ class ChangeBotConfig(Command, frozen=True, kw_only=True):
 
 async def save_script(command: SaveScript, call: Call) -> Outcome:
     """Save a script."""
-    decided = await decide(
-        call.ports.log,
-        call.origin,
-        stream=script_stream(command.name),
-        new=NEW_SOURCE,
-        evolve=evolve_source,
-        decision=lambda state: strategies.save_script(state, command.name, command.source),
-        answer=call.keep(None),
-        request=call.request,
+    return await _change_source(
+        call,
+        script_stream(command.name),
+        lambda state: strategies.save_script(state, command.name, command.source),
     )
-    return Outcome(result=None, position=decided.position)
 
 
 async def delete_script(command: DeleteScript, call: Call) -> Outcome:
     """Delete a script."""
-    decided = await decide(
-        call.ports.log,
-        call.origin,
-        stream=script_stream(command.name),
-        new=NEW_SOURCE,
-        evolve=evolve_source,
-        decision=lambda state: strategies.delete_script(state, command.name),
-        answer=call.keep(None),
-        request=call.request,
+    return await _change_source(
+        call, script_stream(command.name), lambda state: strategies.delete_script(state, command.name)
     )
-    return Outcome(result=None, position=decided.position)
 
 
 async def save_controller(command: SaveController, call: Call) -> Outcome:
     """Save a controller."""
-    decided = await decide(
-        call.ports.log,
-        call.origin,
-        stream=controller_stream(command.type, command.name),
-        new=NEW_SOURCE,
-        evolve=evolve_source,
-        decision=lambda state: strategies.save_controller(state, command.type, command.name, command.source),
-        answer=call.keep(None),
-        request=call.request,
+    return await _change_source(
+        call,
+        controller_stream(command.type, command.name),
+        lambda state: strategies.save_controller(state, command.type, command.name, command.source),
     )
-    return Outcome(result=None, position=decided.position)
 
 
 async def delete_controller(command: DeleteController, call: Call) -> Outcome:
     """Delete a controller."""
-    decided = await decide(
-        call.ports.log,
-        call.origin,
-        stream=controller_stream(command.type, command.name),
-        new=NEW_SOURCE,
-        evolve=evolve_source,
-        decision=lambda state: strategies.delete_controller(state, command.type, command.name),
-        answer=call.keep(None),
-        request=call.request,
+    return await _change_source(
+        call,
+        controller_stream(command.type, command.name),
+        lambda state: strategies.delete_controller(state, command.type, command.name),
     )
-    return Outcome(result=None, position=decided.position)
 
 
 async def save_config(command: SaveConfig, call: Call) -> Outcome:
@@ -137,28 +114,42 @@ async def save_config(command: SaveConfig, call: Call) -> Outcome:
     content = dict(command.content)
     strategies.check_config(command.kind, command.name, content)  # before it is written out
     text = await call.ports.yaml.dump(content)
+    return await _change_config(
+        call, command, lambda state: strategies.save_config(state, command.kind, command.name, content, text)
+    )
+
+
+async def delete_config(command: DeleteConfig, call: Call) -> Outcome:
+    """Delete a configuration."""
+    return await _change_config(
+        call, command, lambda state: strategies.delete_config(state, command.kind, command.name)
+    )
+
+
+async def _change_source(call: Call, stream: str, decision: Callable[[Source], list[Event]]) -> Outcome:
     decided = await decide(
         call.ports.log,
         call.origin,
-        stream=config_stream(command.kind, command.name),
-        new=NEW_CONFIG,
-        evolve=evolve_config,
-        decision=lambda state: strategies.save_config(state, command.kind, command.name, content, text),
+        stream=stream,
+        new=NEW_SOURCE,
+        evolve=evolve_source,
+        decision=decision,
         answer=call.keep(None),
         request=call.request,
     )
     return Outcome(result=None, position=decided.position)
 
 
-async def delete_config(command: DeleteConfig, call: Call) -> Outcome:
-    """Delete a configuration."""
+async def _change_config(
+    call: Call, command: SaveConfig | DeleteConfig, decision: Callable[[Config], list[Event]]
+) -> Outcome:
     decided = await decide(
         call.ports.log,
         call.origin,
         stream=config_stream(command.kind, command.name),
         new=NEW_CONFIG,
         evolve=evolve_config,
-        decision=lambda state: strategies.delete_config(state, command.kind, command.name),
+        decision=decision,
         answer=call.keep(None),
         request=call.request,
     )

@@ -83,14 +83,23 @@ ControllerConfig = Annotated[
 """A body as `JSONBody[Content]`, with an example: its schema says nothing of the fields."""
 
 
-async def _source(request: Request, reads: Reads, path: str) -> tuple[str | None, Headers]:
+async def _paths(request: Request, reads: Reads, kind: Kind) -> tuple[list[str], Headers]:
     headers = await reads.settle(request, strategies.VIEW.name)
     async with reads.connection(request) as connection:
-        return (await strategies.sources(connection, [path])).get(path), headers
+        return await strategies.paths(connection, kind), headers
 
 
-async def _config_class(request: Request, reads: Reads, path: str) -> tuple[ConfigClass | None, Headers]:
-    """Return the configuration class of a strategy, None where there is no such strategy or it has none."""
+async def _source(request: Request, reads: Reads, path: str, missing: str) -> tuple[str, Headers]:
+    headers = await reads.settle(request, strategies.VIEW.name)
+    async with reads.connection(request) as connection:
+        found = await strategies.sources(connection, [path])
+    if path not in found:
+        raise NotFound(missing)
+    return found[path], headers
+
+
+async def _config_class(request: Request, reads: Reads, path: str, missing: str) -> tuple[ConfigClass, Headers]:
+    """Return the configuration class of a strategy. Raises `NotFound` where there is no such strategy or class."""
     headers = await reads.settle(request, strategies.VIEW.name)
     wanted, sources = {path}, dict[str, str]()
     async with reads.connection(request) as connection:
@@ -101,7 +110,17 @@ async def _config_class(request: Request, reads: Reads, path: str) -> tuple[Conf
             if not wanted:
                 break
     # Long sources take a while to be looked through.
-    return (await asyncio.to_thread(read, path, sources) if path in sources else None), headers
+    class_ = await asyncio.to_thread(read, path, sources) if path in sources else None
+    if class_ is None:
+        raise NotFound(missing)
+    return class_, headers
+
+
+async def _controller_class(
+    request: Request, reads: Reads, type_: ControllerType, name: str
+) -> tuple[ConfigClass, Headers]:
+    missing = f"Controller configuration class for '{name[:100]}' not found"
+    return await _config_class(request, reads, controller_path(type_, name), missing)
 
 
 async def _configs(
@@ -139,9 +158,7 @@ class ScriptReads(Controller):
     @get("/", status_code=200, summary="List the scripts", responses=described(list[str], "Names of scripts", ["grid"]))
     async def all(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer the names of the scripts."""
-        headers = await reads.settle(request, strategies.VIEW.name)
-        async with reads.connection(request) as connection:
-            paths = await strategies.paths(connection, "scripts")
+        paths, headers = await _paths(request, reads, "scripts")
         return Answer(200, encode([path.removeprefix("scripts/").removesuffix(".py") for path in paths]), headers)
 
     @get(
@@ -174,9 +191,8 @@ class ScriptReads(Controller):
     )
     async def one(self, request: Request, script_name: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
         """Answer a script's source."""
-        source, headers = await _source(request, reads, script_path(script_name))
-        if source is None:
-            raise NotFound(f"Script '{script_name[:100]}' not found")
+        missing = f"Script '{script_name[:100]}' not found"
+        source, headers = await _source(request, reads, script_path(script_name), missing)
         return Answer(200, encode(ScriptAnswer(name=script_name, content=source)), headers)
 
     @get(
@@ -187,9 +203,8 @@ class ScriptReads(Controller):
     )
     async def template(self, request: Request, script_name: FromPath[str], reads: NamedDependency[Reads]) -> Answer:
         """Answer the fields of the configuration class that the script defines; the script is read and never run."""
-        found, headers = await _config_class(request, reads, script_path(script_name))
-        if found is None:
-            raise NotFound(f"Script configuration class for '{script_name[:100]}' not found")
+        missing = f"Script configuration class for '{script_name[:100]}' not found"
+        found, headers = await _config_class(request, reads, script_path(script_name), missing)
         return Answer(200, encode(script_template(found)), headers)
 
 
@@ -209,9 +224,7 @@ class ControllerReads(Controller):
     )
     async def all(self, request: Request, reads: NamedDependency[Reads]) -> Answer:
         """Answer the names of the controllers of each type."""
-        headers = await reads.settle(request, strategies.VIEW.name)
-        async with reads.connection(request) as connection:
-            paths = await strategies.paths(connection, "controllers")
+        paths, headers = await _paths(request, reads, "controllers")
         names: dict[str, list[str]] = {type_: [] for type_ in TYPES}
         for path in paths:
             _, type_, file = path.split("/")
@@ -274,9 +287,9 @@ class ControllerReads(Controller):
         reads: NamedDependency[Reads],
     ) -> Answer:
         """Answer a controller's source."""
-        source, headers = await _source(request, reads, controller_path(controller_type, controller_name))
-        if source is None:
-            raise NotFound(f"Controller '{controller_name[:100]}' not found in '{controller_type}'")
+        missing = f"Controller '{controller_name[:100]}' not found in '{controller_type}'"
+        path = controller_path(controller_type, controller_name)
+        source, headers = await _source(request, reads, path, missing)
         shown = ControllerAnswer(name=controller_name, type=controller_type, content=source)
         return Answer(200, encode(shown), headers)
 
@@ -294,10 +307,7 @@ class ControllerReads(Controller):
         reads: NamedDependency[Reads],
     ) -> Answer:
         """Answer the fields of the configuration class that the file defines; the file is read and never run."""
-        path = controller_path(controller_type, controller_name)
-        found, headers = await _config_class(request, reads, path)
-        if found is None:
-            raise NotFound(f"Controller configuration class for '{controller_name[:100]}' not found")
+        found, headers = await _controller_class(request, reads, controller_type, controller_name)
         return Answer(200, encode(controller_template(found)), headers)
 
     @post(
@@ -318,9 +328,6 @@ class ControllerReads(Controller):
 
         What a validator of the class makes of a field is not known without running it: such a field passes.
         """
-        path = controller_path(controller_type, controller_name)
-        found, headers = await _config_class(request, reads, path)
-        if found is None:
-            raise NotFound(f"Controller configuration class for '{controller_name[:100]}' not found")
+        found, headers = await _controller_class(request, reads, controller_type, controller_name)
         check(found, data)
         return Answer(200, encode(Valid()), headers)
