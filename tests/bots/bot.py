@@ -3,7 +3,7 @@
 A program of its own, for containers and processes: it needs Python, paho-mqtt and one reader of YAML (ruamel.yaml or
 PyYAML), and with eth-keyfile it opens its exchange keys as a real one. It reads `conf/` and writes `data/` and `logs/`
 of the folder that it is started in. `BOT_HEARTBEAT_SECONDS`, `BOT_REPORT_SECONDS` and `BOT_WIND_DOWN_SECONDS` change
-its pace; `BOT_KEEPS_TRADING` set, it answers `stop` and goes on all the same.
+its pace.
 """
 
 import binascii
@@ -22,7 +22,6 @@ import paho.mqtt.client as mqtt
 HEARTBEAT_SECONDS = float(os.environ.get("BOT_HEARTBEAT_SECONDS", "10"))
 REPORT_SECONDS = float(os.environ.get("BOT_REPORT_SECONDS", "1"))
 WIND_DOWN_SECONDS = float(os.environ.get("BOT_WIND_DOWN_SECONDS", "13.3"))
-KEEPS_TRADING = bool(os.environ.get("BOT_KEEPS_TRADING"))
 SYNC_SECONDS = 30.0
 COMMANDS = ("start", "stop", "config", "import", "status", "history", "balance/limit", "balance/paper")
 NO_STRATEGY = "'HummingbotApplication' object has no attribute 'strategy'"
@@ -356,7 +355,7 @@ class Bot:
         return {"status": 200, "msg": "", "data": None}
 
     def _stop(self, *, at_once: bool) -> dict[str, Any]:
-        if not self._trading or KEEPS_TRADING:
+        if not self._trading:
             return {"status": 200, "msg": ""}
         if self._stopping is None:
             self._log("stop command initiated.")

@@ -1,5 +1,8 @@
 """Stopping, archiving and starting again: each step follows from the bot's own word, or from a limit."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from commands.bots import outcomes
@@ -18,7 +21,7 @@ STOP = ("StopRequested", "StopTold", "WoundDown")
 AWAY = (*STOP, "Stopped", "Archived", "Cleared")
 
 
-def of(w: World, command: str) -> list[object]:
+def of(w: World, command: str) -> list[Mapping[str, Any]]:
     return [data for _, told, data in w.fleet.line.sent if told == command]
 
 
