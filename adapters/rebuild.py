@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from adapters.event_store import PostgresLog
-from adapters.garbage import collect_rarely
+from adapters.garbage import collect_never
 from adapters.logging import configure
 from adapters.migrations import migrate
 from domain.errors import NotFound, Unavailable
@@ -243,7 +243,7 @@ def _begin(steps: "SimpleQueue[tuple[_Job, int, int, float]]", ending: Event) ->
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says when to end
     Thread(target=_end_with_parent, daemon=True).start()
     configure("warning")
-    collect_rarely()
+    collect_never()
     _Worker.steps, _Worker.ending = steps, ending
 
 

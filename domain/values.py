@@ -87,7 +87,7 @@ class Ids(AbstractSet[str]):
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
         """Hold some ids."""
-        self._places = {name: place for place, name in enumerate(dict.fromkeys(ids))}
+        self._places = {name: place for place, name in enumerate(dict.fromkeys(ids))} if ids else {}
         self._length = len(self._places)
 
     def __contains__(self, name: object) -> bool:

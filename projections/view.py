@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
-from itertools import chain, groupby
+from itertools import chain
 from typing import Any, LiteralString, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -220,17 +220,13 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return msgspec.structs.replace(self, tables=self.tables.replace("create table", "create unlogged table"))
 
     def relevant(self, events: Sequence[Recorded], after: int) -> list[Recorded]:
-        """Return the events above position `after` that this view handles."""
-        if not self.handles:
-            return [e for e in events if e.position > after]
-        return [e for e in events if type(e.event) in self.handles and e.position > after]
-
-    def runs(self, events: Sequence[Recorded], after: int) -> list[list[Recorded]]:
-        """Return the relevant events, cut where one is left out: `apply` may take its events as a range of the log."""
-        relevant = self.relevant(events, after)
-        if not relevant or not self.skips:
-            return [relevant] if relevant else []
-        return [list(run) for out, run in groupby(relevant, lambda e: e.position in self.skips) if not out]
+        """Return the events above position `after` that this view handles and does not leave out."""
+        handled = self.handles
+        return [
+            e
+            for e in events
+            if e.position > after and (not handled or type(e.event) in handled) and e.position not in self.skips
+        ]
 
     def ranges(self, after: int, through: int) -> list[tuple[int, int]]:
         """Return what `copy` is to take above one position and up to another: all but what is left out."""
@@ -340,10 +336,8 @@ async def take(
         if view.copy is not None:
             for start, end in view.ranges(after, events[-1].position if through is None else through):
                 await view.copy(changes, start, end)
-        for nth, run in enumerate(view.runs(events, after)):
-            if nth:
-                await changes.send()  # what the view reads now has to show what it wrote before
-            await view.apply(changes, run)
+        if relevant := view.relevant(events, after):
+            await view.apply(changes, relevant)
     await changes.send()
 
 
