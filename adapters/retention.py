@@ -217,15 +217,16 @@ async def apply_command(
         except NotAsSealed as e:
             console.print(f"[red]{e}[/] {sum(dropped):,} updates before them were dropped.", soft_wrap=True)
             return DAMAGED
+    days = "a day" if older_than_days == 1 else f"{older_than_days} days"
     if not count:
         console.print(
-            f"Nothing was dropped, and the log is as it was: no update of a bot was sealed more than {older_than_days}"
-            " days ago, beside the newest of each bot, which stays.",
+            f"Nothing was dropped, and the log is as it was: no update of a bot was sealed more than {days} ago,"
+            " beside the newest of each bot, which stays.",
             soft_wrap=True,
         )
         return DONE
     console.print(
-        f"Dropped {count:,} updates of bots that were older than {older_than_days} days. The log has a record of it, by"
+        f"Dropped {count:,} updates of bots that were older than {days}. The log has a record of it, by"
         " which nectar audit verify knows that it is no damage.",
         soft_wrap=True,
     )

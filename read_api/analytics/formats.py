@@ -19,6 +19,8 @@ LINES = "application/x-ndjson"
 CSV = "text/csv; charset=utf-8"
 PARQUET = "application/vnd.apache.parquet"
 FORMATS = (PARQUET, CSV, LINES, JSON)
+PLACES = 36
+"""A product of two numbers of 18 places, the finest that tokens have, is shown as it is; a quotient is not for ever."""
 
 
 def wanted(request: Request) -> str:
@@ -112,11 +114,13 @@ class _Parquet:
 
 
 def number(value: Decimal) -> str:
-    """Return a number without exponent and without zeros at its end, all digits of it."""
-    if not value:
-        return "0"
+    """Return a number without exponent and without zeros at its end, to `PLACES` behind the point."""
     written = format(value, "f")
-    return written.rstrip("0").rstrip(".") if "." in written else written
+    if len(written) - written.find(".") > PLACES:  # which is seldom so, and rounding would be slow
+        written = format(value, f".{PLACES}f")
+    if "." in written:
+        written = written.rstrip("0").rstrip(".")
+    return "0" if written == "-0" else written
 
 
 def text(value: object) -> object:
