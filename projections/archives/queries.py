@@ -11,6 +11,8 @@ from domain.archives import Table
 from projections.archives import items
 from projections.view import Connection
 
+_COUNTED: Sequence[Table] = ("trades", "orders", "executors")
+
 
 class Archive(msgspec.Struct, frozen=True, kw_only=True):
     """A database in the log. `state` is importing, imported or unreadable; `rows` table → how many there are.
@@ -54,6 +56,19 @@ async def archive(connection: Connection, path: str) -> Archive | None:
         markets={items.market(name): market for name, market in named.items()},
         position=position,
     )
+
+
+async def taken(connection: Connection, archive: Archive) -> tuple[int, int]:
+    """Return how many trades, orders and executors of a database are in the log, and how many it has."""
+    found = await connection.execute(
+        "select coalesce(sum(count), 0)::bigint"
+        " + coalesce((select max(number) + 1 from archive_items where path = %(path)s and kind = 'orders'), 0)"
+        " + coalesce((select max(number) + 1 from archive_items where path = %(path)s and kind = 'executors'), 0)"
+        " from archive_chunks where path = %(path)s and kind = 'trades'",
+        {"path": archive.path},
+    )
+    row = await found.fetchone()
+    return (0 if row is None else row[0]), sum(archive.rows.get(table, 0) for table in _COUNTED)
 
 
 async def page(

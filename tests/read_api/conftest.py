@@ -23,7 +23,7 @@ from domain.values import OrderType
 from projections.past import Past
 from projections.pool import Pool
 from projections.runner import Progress
-from read_api.archives import Kept
+from read_api.archives.wire import Kept
 from read_api.audit.feed import Following
 from read_api.bots.roster import Roster
 from read_api.controllers import CONTROLLERS

@@ -97,8 +97,9 @@ async def test_one_that_cannot_be_read_says_why_everywhere(server: Server):
 async def test_one_that_is_being_imported_says_so(server: Server):
     await server.told(archived("half", TRADES)[:3])
     half = f"/archived-bots/{path_of('half')}"
-    assert (await server.ask(f"{half}/status"))["state"] == "importing"
-    assert "being imported" in (await server.ask(f"{half}/trades", status=409))["detail"]
+    status = await server.ask(f"{half}/status")
+    assert (status["state"], status["progress"]) == ("importing", {"rows": 4, "total": 7})
+    assert "is being imported: 4 of 7 rows are in the log" in (await server.ask(f"{half}/trades", status=409))["detail"]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,7 @@
 All of it is in the log; no answer opens a file. Shapes: hummingbot-api `routers/archived_bots.py`@ee7ce5c.
 """
 
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Annotated
@@ -18,12 +17,20 @@ from adapters.http.answers import Answer, Answering, LongAnswer
 from adapters.http.bodies import encode
 from adapters.http.requests import Request
 from adapters.http.slashes import slashed
-from domain.analytics.figures import Market
 from domain.errors import Conflict, Invalid, NotFound
-from domain.values import ZERO
 from projections.archives import queries as archives
 from projections.archives.queries import Archive
 from projections.view import Connection
+from read_api.archives.wire import (
+    Kept,
+    Numbered,
+    PerformanceSummary,
+    StatusAnswer,
+    Summary,
+    Taken,
+    performance_on_the_wire,
+    status_on_the_wire,
+)
 from read_api.pages import described
 from read_api.settle import Reads
 
@@ -31,130 +38,12 @@ Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Offset = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 Status = Annotated[str, msgspec.Meta(max_length=100)]
 
-_CHECKED = {
-    "trade_fill": "trades",
-    "orders": "orders",
-    "order_status": "statuses",
-    "executors": "executors",
-    "controllers": "controllers",
-    "positions": "positions",
-}
-"""The contract's name of a table's check → ours of the table."""
-_KEPT_BYTES = 64 * 1024 * 1024
 _KEPT_TRADES = 100_000
 """An answer about more is made while it is sent: 600 bytes a trade would be too much to keep."""
 
 
-class Numbered(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a page of an archive's rows stands."""
-
-    total: int
-    limit: int
-    offset: int
-    has_more: bool
-
-
-class StatusAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether each table of a database could be read: `Correct`, or what is wrong with it."""
-
-    db_path: str
-    status: Mapping[str, object]
-    healthy: bool
-    state: str
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """How much a database holds, and of which markets."""
-
-    db_path: str
-    total_orders: int
-    total_trades: int
-    total_executors: int
-    total_positions: int
-    total_controllers: int
-    trading_pairs: Sequence[str]
-    exchanges: Sequence[str]
-
-
-class PerformanceSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What all trades of an archive come to, over all markets; in quote, positions in base."""
-
-    total_trades: int
-    final_net_pnl_quote: float
-    final_realized_pnl_quote: float
-    final_unrealized_pnl_quote: float
-    total_fees_quote: float
-    total_volume_quote: float
-    final_net_position: float
-    trading_pairs: Sequence[str]
-    connector_names: Sequence[str]
-
-
 Making = Callable[[Connection, Archive], AsyncGenerator[bytes, None]]
 """Makes an answer about an archive, in pieces."""
-
-
-class Kept:
-    """Long answers that were made, the last ones, by database and the position in the log that they were made at."""
-
-    def __init__(self, most_bytes: int = _KEPT_BYTES) -> None:
-        """Keep so many bytes."""
-        self._most = most_bytes
-        self._bytes = 0
-        self._answers: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-
-    def get(self, path: str, position: int) -> bytes | None:
-        """Return an answer that was kept."""
-        answer = self._answers.get((path, position))
-        if answer is not None:
-            self._answers.move_to_end((path, position))
-        return answer
-
-    def keep(self, path: str, position: int, answer: bytes) -> None:
-        """Keep an answer, and let go of those that were not asked for longest."""
-        self._bytes += len(answer) - len(self._answers.pop((path, position), b""))
-        self._answers[path, position] = answer
-        while self._bytes > self._most:
-            _, oldest = self._answers.popitem(last=False)
-            self._bytes -= len(oldest)
-
-
-def status_on_the_wire(archive: Archive) -> StatusAnswer:
-    """Return how a database is; one that could not be read has the same reason for each table."""
-    checks = {}
-    for name, table in _CHECKED.items():
-        if archive.reason is not None:
-            checks[name] = f"Error - {archive.reason}"
-        elif table in archive.missing:
-            checks[name] = f"Error - {archive.missing[table]}"  # type: ignore[index]
-        elif not archive.rows.get(table):  # type: ignore[call-overload]
-            checks[name] = "Error - No records matched"
-        else:
-            checks[name] = "Correct"
-    healthy = all(check == "Correct" for check in checks.values())
-    status = {
-        "db_name": archive.path.rsplit("/", 1)[-1],
-        "db_path": f"sqlite:///{archive.path}",
-        **checks,
-        "general_status": healthy,
-    }
-    return StatusAnswer(db_path=archive.path, status=status, healthy=healthy, state=archive.state)
-
-
-def performance_on_the_wire(trades: int, markets: Mapping[tuple[str, str], Market]) -> PerformanceSummary:
-    """Return the sums over all markets."""
-    every = list(markets.values())
-    return PerformanceSummary(
-        total_trades=trades,
-        final_net_pnl_quote=float(sum((market.net for market in every), ZERO)),
-        final_realized_pnl_quote=float(sum((market.realized for market in every), ZERO)),
-        final_unrealized_pnl_quote=float(sum((market.unrealized for market in every), ZERO)),
-        total_fees_quote=float(sum((market.fees for market in every), ZERO)),
-        total_volume_quote=float(sum((market.volume for market in every), ZERO)),
-        final_net_position=float(sum((market.ledger.position for market in every), ZERO)),
-        trading_pairs=list(dict.fromkeys(pair for _, pair in markets)),
-        connector_names=list(dict.fromkeys(connector for connector, _ in markets)),
-    )
 
 
 async def _known(connection: Connection, given: str) -> Archive:
@@ -177,9 +66,20 @@ async def _readable(connection: Connection, given: str) -> Archive:
     archive = await _known(connection, given)
     if archive.reason is not None:
         raise Invalid(f"Database '{archive.path}' cannot be read: {archive.reason}")
-    if archive.state != "imported":
-        raise Conflict(f"Database '{archive.path}' is being imported: try again in a moment")
+    progress = await _progress(connection, archive)
+    if progress is not None:
+        raise Conflict(
+            f"Database '{archive.path}' is being imported: {progress.rows:,} of {progress.total:,} rows are in the log."
+            " Try again in a moment"
+        )
     return archive
+
+
+async def _progress(connection: Connection, archive: Archive) -> Taken | None:
+    if archive.state != "importing":
+        return None
+    rows, total = await archives.taken(connection, archive)
+    return Taken(rows=rows, total=total)
 
 
 class Archives(Controller):
@@ -205,7 +105,8 @@ class Archives(Controller):
         """Answer how each table of a database is."""
         headers = await reads.settle(request, "archives")
         async with reads.connection(request) as connection:
-            return Answer(200, encode(status_on_the_wire(await _known(connection, db_path))), headers)
+            archive = await _known(connection, db_path)
+            return Answer(200, encode(status_on_the_wire(archive, await _progress(connection, archive))), headers)
 
     @get(
         "/{db_path:str}/summary",
