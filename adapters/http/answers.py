@@ -5,9 +5,14 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Protocol
 
+import structlog
+
 from adapters.http.protocol import Receive, Scope, Send
+from domain.errors import DomainError
 
 Headers = tuple[tuple[bytes, bytes], ...]
+
+logger = structlog.get_logger()
 
 PATIENCE_SECONDS = 60.0
 _SHORT = 64 * 1024  # bytes that are sent together
@@ -80,18 +85,24 @@ class LongAnswer:
     async def _answer(self, send: Send, gone: "asyncio.Task[None]") -> None:
         waiting: list[bytes] = []
         size, begun = 0, False
-        async for piece in self._pieces:
-            if gone.done():
-                return
-            waiting.append(piece)
-            size += len(piece)
-            if size > _SHORT:
-                if not begun:
-                    await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-                    begun = True
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    await send({"type": "http.response.body", "body": b"".join(waiting), "more_body": True})
-                waiting, size = [], 0
+        try:
+            async for piece in self._pieces:
+                if gone.done():
+                    return
+                waiting.append(piece)
+                size += len(piece)
+                if size > _SHORT:
+                    if not begun:
+                        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+                        begun = True
+                    async with asyncio.timeout(PATIENCE_SECONDS):
+                        await send({"type": "http.response.body", "body": b"".join(waiting), "more_body": True})
+                    waiting, size = [], 0
+        except (DomainError, TimeoutError) as e:
+            if not begun:
+                raise
+            logger.warning("answer_broken_off", reason=str(e) or f"nothing was taken for {PATIENCE_SECONDS:g} seconds")
+            return  # without an end, so the server closes the connection
         if not begun:
             length = (b"content-length", b"%d" % size)
             await send({"type": "http.response.start", "status": 200, "headers": [*self._headers, length]})
