@@ -216,7 +216,8 @@ class _Bars:
 
 
 async def _jobs(database_url: str, views: Sequence[View], cores: int) -> tuple[deque[_Job], dict[str, _Job]]:
-    # What may be begun, the largest first; and view → what is to be done when its parts are filled.
+    # What may be begun, views in parts before others, because they have their indexes still to come, and the largest
+    # first; and view → what is to be done when its parts are filled.
     async with await connect(database_url) as connection:
         cursor = await connection.execute("select coalesce(max(position), 0) from log.events where shard = 0")
         (total,) = await cursor.fetchone() or (0,)
@@ -226,15 +227,10 @@ async def _jobs(database_url: str, views: Sequence[View], cores: int) -> tuple[d
     sizes |= {view.name: float(total) for view in views if view.copy is not None or not view.handles}
     large = sorted((view for view in views if sizes[view.name] >= _MANY), key=lambda view: -sizes[view.name])
     parts = await begin(database_url, {view: cores if view in large and view.by_stream else 1 for view in views})
-    ready: deque[_Job] = deque()
-    waiting: dict[str, _Job] = {}
-    for view in large:
-        if len(parts[view.name]) > 1:
-            ready.extend(_Job([view.name], part) for part in parts[view.name])
-            waiting[view.name] = _Job([view.name])
-        else:
-            ready.append(_Job([view.name]))
-    if small := [view.name for view in views if view not in large]:
+    waiting = {name: _Job([name]) for name, dealt in parts.items() if len(dealt) > 1}
+    ready = deque(_Job([name], part) for name in waiting for part in parts[name])
+    ready.extend(_Job([view.name]) for view in large if view.name not in waiting)
+    if small := [view.name for view in views if view not in large and view.name not in waiting]:
         ready.append(_Job(small))
     return ready, waiting
 

@@ -54,14 +54,21 @@ def raw(url: str, total: int) -> float:
         return total / (perf_counter() - started)
 
 
+def processor_seconds() -> float:
+    """Return what the processes that have ended used."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 async def main() -> bool:
     """Print the figures beside their limits; return whether all were met."""
     async with fresh_database() as url:
         total = write(url, chain(connected(), orders(int(EVENTS / 4.15))))
         limit = await asyncio.to_thread(raw, url, total)
-        started = perf_counter()
+        started, used = perf_counter(), processor_seconds()
         built = await rebuild_on_all_cores(url, VIEWS, lambda _: None)
         rate = total / (perf_counter() - started)
+        microseconds = (processor_seconds() - used) / total * 1e6
         assert {outcome.position for outcome in built} == {total}
         megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     return show(
@@ -70,6 +77,7 @@ async def main() -> bool:
             at_least("events a second", rate, RATE),
             Row(name="COPY out and decode, the raw limit", figure=limit, unit="/s"),
             Row(name="of the raw limit", figure=rate / limit * 100, unit="%"),
+            Row(name="processor time for an event, without Postgres", figure=microseconds, unit="µs"),
             at_most("memory of the largest process", megabytes, MEGABYTES, "MB"),
         ],
     )
