@@ -43,3 +43,17 @@ def test_the_settings_are_read_before_anything_is_done(monkeypatch: pytest.Monke
     monkeypatch.setenv("ACCOUNT_UPDATE_INTERVAL", "soon")
     assert command_line.main(["serve"]) == 2
     assert "ACCOUNT_UPDATE_INTERVAL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("position", ["0", "-1", "first", "1.5", str(2**63)])
+def test_what_is_skipped_is_a_position_of_the_log(position, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(["skip", "--reason", "not ours", "--", "orders", position])
+    assert ended.value.code == 2
+    assert f"{position!r} is no position of the log" in capsys.readouterr().err
+
+
+def test_nothing_is_skipped_without_a_reason(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        command_line.main(["skip", "orders", "7"])
+    assert "--reason" in capsys.readouterr().err

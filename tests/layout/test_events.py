@@ -24,7 +24,6 @@ UNVIEWED = {
         ("ContainerStarted", "ContainerStopped", "ContainerRemoved", "ImagePulled"),
         "for the audit alone: what there is, the engine says as it is now",
     ),
-    "UpdatesDropped": "changes nothing that is shown; the audit reads every event",
     "EventSkipped": "says what a view leaves out; whoever builds one reads the stream before",
     "MarginRefused": "changes nothing; it is the answer to the request before it",
 }
