@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from typing import TYPE_CHECKING, cast
 
 import polars as pl
 import pytest
@@ -20,6 +21,9 @@ from read_api.settle import Reads
 from tests.projections.archived import ARCHIVES
 from tests.projections.given import filled, placed
 from tests.read_api.conftest import Server, pool, server, template
+
+if TYPE_CHECKING:
+    from litestar.types import HTTPScope
 
 __all__ = ["pool", "server", "template"]
 
@@ -174,7 +178,7 @@ async def test_few_long_answers_are_made_at_a_time(server: Server, pool: Pool, m
     monkeypatch.setattr(settle, "_LONG_PATIENCE_SECONDS", 0.01)
     monkeypatch.setattr(settle, "_LONG_AT_A_TIME", 1)
     reads = Reads(pool, server.progress, server.committed)
-    asked = Request({"type": "http", "user": "admin", "headers": []})
+    asked = Request(cast("HTTPScope", {"type": "http", "user": "admin", "headers": []}))
     async with reads.long_connection(asked):
         with pytest.raises(Unavailable, match="1 long answers are being made"):
             async with reads.long_connection(asked):
