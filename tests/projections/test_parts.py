@@ -2,11 +2,12 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from commands.ports import Log
 from domain.errors import Conflict
-from projections import orders
+from projections import audit, orders
 from projections.filling import fill
 from projections.replay import begin, fill_part, rebuild
 from projections.shadows import claimed, left_behind
@@ -70,3 +71,23 @@ async def test_a_part_that_another_rebuild_has_taken_further_is_not_filled_twice
         await connection.execute("update read.rebuilds set position = 7 where part = 0")
         with pytest.raises(Conflict, match="View 'orders' is being rebuilt by somebody else: its shadow is not at pos"):
             await fill(log, [part], lambda *_: None, upto=end)
+
+
+def test_a_range_that_is_copied_leaves_out_what_is_skipped():
+    view = msgspec.structs.replace(audit.VIEW, skips=frozenset({3, 5, 9}))
+    assert view.ranges(2, 8) == [(3, 4), (5, 8)]
+    assert view.ranges(5, 8) == [(5, 8)]
+
+
+async def test_what_a_version_without_parts_left_behind_is_begun_anew(
+    database_url: str, log: Log, connection: Connection
+):
+    end = await tell(log, EVERYTHING)
+    await connection.execute(
+        "drop table read.rebuilds;"
+        " create table read.rebuilds (view text primary key, fingerprint text, position bigint, mark uuid,"
+        " indexed boolean, total bigint, rate double precision);"
+        " insert into read.rebuilds (view, position) values ('orders', 5)"
+    )
+    assert await rebuild(database_url, log, [orders.VIEW]) == end
+    assert await positions(connection) == []
