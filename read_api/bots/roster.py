@@ -10,7 +10,10 @@ from projections.view import Connection
 
 
 class Roster:
-    """The bots that there are. One that was not heard for so many seconds counts as silent."""
+    """The bots that there are, as they were read last: what has changed since is read again when somebody asks.
+
+    One that was not heard for so many seconds counts as silent.
+    """
 
     def __init__(self, clock: Callable[[], datetime], *, heartbeat_seconds: float = 30.0) -> None:
         """Take what tells the time, aware, in UTC."""
