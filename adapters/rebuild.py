@@ -6,6 +6,7 @@ built together, with one pass through the log.
 """
 
 import asyncio
+import gc
 import os
 import signal
 from collections import deque
@@ -25,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from adapters.event_store import PostgresLog
-from adapters.garbage import collect_never
+from adapters.garbage import collect_by_hand
 from adapters.logging import configure
 from adapters.migrations import migrate
 from domain.errors import NotFound, Unavailable
@@ -36,6 +37,7 @@ from projections.views import VIEWS
 
 _LOOK_SECONDS = 0.1
 _SPAN = 40_000  # positions at a time: most orders begin and end within them, and their rows are written once
+_SPANS_OF_GARBAGE = 8  # what cycles keep of so many spans is little; to look for it after each costs a tenth
 _STEPS = 50  # a shorter log is taken in so many, as long as each is worth it
 _MANY = 100_000  # a view with fewer events is not worth a process of its own
 _SAMPLE = 100_000
@@ -79,6 +81,7 @@ class _Worker:
 
     steps: "SimpleQueue[tuple[_Job, int, int, float]]"
     ending: Event
+    spans = 0
 
 
 def chosen(name: str) -> list[View]:
@@ -239,7 +242,7 @@ def _begin(steps: "SimpleQueue[tuple[_Job, int, int, float]]", ending: Event) ->
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says when to end
     Thread(target=_end_with_parent, daemon=True).start()
     configure("warning")
-    collect_never()
+    collect_by_hand()
     _Worker.steps, _Worker.ending = steps, ending
 
 
@@ -254,6 +257,9 @@ def _do(database_url: str, job: _Job) -> list[Built]:
     def told(position: int, total: int, rate: float) -> None:
         if _Worker.ending.is_set():
             raise _Ended
+        _Worker.spans += 1
+        if not _Worker.spans % _SPANS_OF_GARBAGE:
+            gc.collect()
         _Worker.steps.put((job, position, total, rate))
 
     async def do() -> int | None:
