@@ -11,15 +11,15 @@ import msgspec
 
 from domain.bots import UpdatesDropped
 from domain.events import Recorded
+from projections.moments import last_before, last_by
 from projections.view import Changes, Connection, View
 
 _TABLES = """
     create table audit (
-        position       bigint      not null,
-        type           text        not null,
-        actor          text        not null,
-        correlation_id uuid        not null,
-        recorded_at    timestamptz not null
+        position       bigint not null,
+        type           text   not null,
+        actor          text   not null,
+        correlation_id uuid   not null
     );
 """
 
@@ -28,7 +28,6 @@ _INDEXES = """
     create index on audit (type, position);
     create index on audit (actor, position);
     create index on audit (correlation_id, position);
-    create index on audit (recorded_at, position);
 """
 
 
@@ -36,8 +35,8 @@ async def copy(changes: Changes, after: int, through: int) -> None:
     """Take a range of the log in, straight from its table."""
     await changes.write(
         "audit",
-        "insert into audit (position, type, actor, correlation_id, recorded_at)"
-        " select position, type, actor, correlation_id, recorded_at from log.events"
+        "insert into audit (position, type, actor, correlation_id)"
+        " select position, type, actor, correlation_id from log.events"
         " where shard = 0 and position > %s and position <= %s order by position",
         [after, through],
     )
@@ -140,10 +139,8 @@ _CONDITIONS: dict[str, LiteralString] = {
     "type": "@.type = %(type)s",
     "actor": "@.actor = %(actor)s",
     "correlation_id": "@.correlation_id = %(correlation_id)s",
-    "since": "@.position >= (select position from audit where recorded_at >= %(since)s order by recorded_at, position"
-    " limit 1)",
-    "until": "@.position <= (select position from audit where recorded_at <= %(until)s order by recorded_at desc,"
-    " position desc limit 1)",
+    "since": f"@.position > {last_before('%(since)s')}",
+    "until": f"@.position <= {last_by('%(until)s')}",
 }
 
 

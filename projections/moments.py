@@ -1,6 +1,7 @@
 """Where in the log a moment is. Times follow positions there, so a time is found by halving."""
 
 from datetime import datetime
+from typing import LiteralString
 
 import msgspec
 
@@ -13,9 +14,33 @@ _ENDS = (
     "select (select position from log.events where shard = 0 order by position limit 1),"
     " (select position from log.events where shard = 0 order by position desc limit 1)"
 )
-_FROM = "select position, recorded_at from log.events where shard = 0 and position >= %s order by position limit 1"
 _UPTO = "select recorded_at from log.events where shard = 0 and position <= %s order by position desc limit 1"
 _DROPPED = "select type, schema_version, data from log.events where stream = %s order by version desc"
+# What is at `low` or before was recorded by then, what is at `high` or behind it was not. Positions may be missing.
+_HALVING: LiteralString = """(
+    with recursive halving (low, high) as (
+        select 0::bigint, coalesce(max(position), 0) + 1 from log.events where shard = 0
+        union all
+        select case when middle.recorded_at {by} {time} then middle.position else low end,
+               case when middle.recorded_at {by} {time} then high else (low + high) / 2 end
+          from halving left join lateral (
+               select position, recorded_at from log.events
+                where shard = 0 and position >= (low + high) / 2 and position < high order by position limit 1
+          ) middle on true
+         where high - low > 1
+    )
+    select low from halving order by high - low limit 1
+)"""
+
+
+def last_by(time: LiteralString) -> LiteralString:
+    """Return the SQL of the position of the last event recorded at a time or before; 0 for none."""
+    return _HALVING.replace("{by}", "<=").replace("{time}", time)
+
+
+def last_before(time: LiteralString) -> LiteralString:
+    """Return the SQL of the position of the last event recorded before a time; 0 for none."""
+    return _HALVING.replace("{by}", "<").replace("{time}", time)
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,16 +82,8 @@ async def _at(connection: Connection, when: datetime, name: str, first: int, las
         raise Invalid(f"{name} '{_shown(when)}' is before the first event, which was recorded at {_shown(began)}")
     if when >= ended:
         return Moment(position=last, at=when, final=False)
-    low, high = first, last  # what is at low was recorded at that time or before, what is at high after it
-    while high - low > 1:
-        middle = (low + high) // 2
-        row = await (await connection.execute(_FROM, [middle])).fetchone()
-        position, recorded_at = row or (high, ended)
-        if recorded_at <= when:
-            low = position
-        else:
-            high = middle
-    return Moment(position=low, at=when)
+    row = await (await connection.execute(f"select {last_by('%s::timestamptz')}", [when, when])).fetchone()
+    return Moment(position=row[0] if row else last, at=when)
 
 
 async def _recorded_at(connection: Connection, position: int) -> datetime:

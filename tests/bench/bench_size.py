@@ -35,9 +35,6 @@ FAR = 100_000_000
 
 SHARE = 0.7
 LOOK_UP_MS = 5.0
-TIME_MS = 60.0
-"""A time is found by some 25 look-ups, one after the other."""
-
 LONG_STREAM_MS = 20.0
 
 _ROUNDS = 15
@@ -144,7 +141,7 @@ async def _look_ups(url: str, log: PostgresLog, total: int) -> list[Row]:
             ("the last event of a long stream", lambda: log.last([HEDGED]), LOOK_UP_MS),
             ("the position of the log's end", log.position, LOOK_UP_MS),
             ("one event by its position", lambda: log.page(anywhere(), 1), LOOK_UP_MS),
-            ("the position of a time", moment, TIME_MS),
+            ("the position of a time", moment, LOOK_UP_MS),
             ("a page of 1,000 events, decoded", lambda: log.page(anywhere(), 1000), None),
         ]
         rows = []
