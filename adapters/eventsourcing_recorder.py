@@ -9,8 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
-from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresRecorder
+from eventsourcing.persistence import IntegrityError, Notification, StoredEvent, Subscription
+from eventsourcing.postgres import (
+    PostgresApplicationRecorder,
+    PostgresDatastore,
+    PostgresRecorder,
+    PostgresSubscription,
+)
 from psycopg.conninfo import conninfo_to_dict
 
 ACTOR = "<eventsourcing>"
@@ -144,6 +149,26 @@ class LogRecorder(PostgresApplicationRecorder):
         with self.datastore.get_connection() as connection:
             position: int | None = _only(connection.execute(_POSITION).fetchall())["position"]
             return position
+
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription[PostgresApplicationRecorder]:
+        """Return what comes above a position, of all topics or those named."""
+        return _Subscription(recorder=self, gt=gt, topics=topics)
+
+
+class _Subscription(PostgresSubscription):
+    """The library's, which looks at the log before it listens; what is appended in between would ring for nobody."""
+
+    def _listen(self) -> None:
+        try:
+            with self._recorder.datastore.get_connection() as connection:
+                connection.execute(f"listen {self._recorder.channel_name}".encode())
+                self._has_been_notified.set()
+                while not self._has_been_stopped:
+                    if list(connection.notifies(timeout=0.1, stop_after=1)):
+                        self._has_been_notified.set()
+        except Exception as error:  # noqa: BLE001 - it is raised to who iterates
+            self._thread_error = self._thread_error or error
+            self.stop()
 
 
 def _only(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -201,16 +201,19 @@ def _read_jsonl(file: Path) -> Iterator[Line]:
 
 
 def _read_csv(file: Path) -> Iterator[Line]:
-    csv.field_size_limit(sys.maxsize)  # an event may be of any length
-    with file.open(encoding="utf-8", newline="") as lines:
-        reader = csv.reader(lines, strict=True)
-        try:
-            if tuple(next(reader, ())) != COLUMNS:
-                raise WrongExport(f"{file} is no export of events: its columns are not {','.join(COLUMNS)}")
-            for cells in reader:
-                yield _line(cells)
-        except (csv.Error, KeyError, ValueError) as e:
-            raise damaged(file, reader.line_num, e) from e
+    usual = csv.field_size_limit(sys.maxsize)  # an event may be of any length
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            reader = csv.reader(lines, strict=True)
+            try:
+                if tuple(next(reader, ())) != COLUMNS:
+                    raise WrongExport(f"{file} is no export of events: its columns are not {','.join(COLUMNS)}")
+                for cells in reader:
+                    yield _line(cells)
+            except (csv.Error, KeyError, ValueError) as e:
+                raise damaged(file, reader.line_num, e) from e
+    finally:
+        csv.field_size_limit(usual)  # it is the process's
 
 
 def _read_parquet(file: Path) -> Iterator[Line]:
