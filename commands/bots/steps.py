@@ -53,8 +53,8 @@ Pause = Callable[[float], Awaitable[None]]
 
 Decision = Callable[[Bot], list[Event]]
 
-_WHERE_IT_RUNS = {Step.START, Step.STOP, Step.ARCHIVE, Step.CLEAR}
-"""Steps that only the runtime can do that started the bot."""
+_WHERE_IT_RUNS = {Step.START, Step.UNDO, Step.STOP, Step.ARCHIVE, Step.CLEAR}
+"""Steps that only the runtime can do that started the bot, or was about to."""
 
 
 class Life:
@@ -75,7 +75,11 @@ class Life:
         while True:
             history, bot = await self._read()
             step = next_step(bot)
-            if step is None or await self._is_elsewhere(step, bot):
+            if step is None:
+                return
+            if await self._is_elsewhere(step, bot):
+                if step is Step.UNDO:  # the rest waits for its runtime, but keys are not left to lie there as long
+                    await self._fleet.files.shred(self.instance)
                 return
             began_at = self._ports.clock()
             # A life may have done other things for hours before somebody wants it started.
@@ -157,8 +161,9 @@ class Life:
         sources = await self._ports.lookup.sources()
         credentials = await self._credentials(deployed, sources)
         await self._fleet.files.prepare(deployed, credentials, sources)
-        at = self._ports.clock()
-        return lambda bot: deciding.prepared(bot, instance=self.instance, at=at)
+        # Noted before the start: who dies behind it, and comes back with another runtime, must not start it once more.
+        runtime, at = await self._fleet.runtime.place(), self._ports.clock()
+        return lambda bot: deciding.prepared(bot, instance=self.instance, runtime=runtime, at=at)
 
     async def _credentials(
         self, deployed: BotDeployed, sources: Mapping[str, str]

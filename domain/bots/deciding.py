@@ -141,9 +141,9 @@ def taken(instance: str) -> Conflict:
     return Conflict(f"Instance name '{instance}' is taken; names have the time in seconds, so try again in a second")
 
 
-def prepared(bot: Bot, *, instance: str, at: datetime) -> list[Event]:
+def prepared(bot: Bot, *, instance: str, runtime: str, at: datetime) -> list[Event]:
     """Note that the files are there."""
-    return [] if bot.prepared else [BotPrepared(instance=instance, prepared_at=at)]
+    return [] if bot.prepared else [BotPrepared(instance=instance, runtime=runtime, prepared_at=at)]
 
 
 def started(bot: Bot, *, instance: str, runtime: str, runtime_id: str, at: datetime) -> list[Event]:

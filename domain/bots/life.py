@@ -39,9 +39,10 @@ class BotDeployed(Event, frozen=True, kw_only=True):
 
 
 class BotPrepared(Event, frozen=True, kw_only=True):
-    """The instance's files are on disk, keys included."""
+    """The instance's files are on disk, keys included. `runtime`, as in `BotStarted`, is the one that is to run it."""
 
     instance: str
+    runtime: str = ""
     prepared_at: Utc
 
 
@@ -237,8 +238,8 @@ def evolve(bot: Bot, event: Event) -> Bot:
     match event:
         case BotDeployed():
             return change(NEW, deployed=event)
-        case BotPrepared():
-            return change(bot, prepared=True)
+        case BotPrepared(runtime=runtime):
+            return change(bot, prepared=True, runtime=runtime)
         case BotStartRequested():
             return change(bot, starting=True, failed=None)
         case BotStarted():

@@ -1,5 +1,6 @@
 """What the keeper of bots does when the log is away, when it looks at the wrong moment, and when nothing moves."""
 
+import asyncio
 from collections.abc import Mapping
 
 import pytest
@@ -241,6 +242,39 @@ async def test_an_archive_that_was_begun_waits_for_the_runtime_of_its_bot():
     w.fleet.runtime = there
     async with world(w) as back:
         await settled(back, "Stopped", "Archived", "Cleared")
+
+
+class Deadly(MemoryRuntime):
+    """Starts what it is told to, and the server does not live to hear of it."""
+
+    kills = True
+
+    async def start(self, order: BotDeployed) -> Instance:
+        made = await super().start(order)
+        if self.kills:
+            await asyncio.Event().wait()
+        return made
+
+
+async def test_what_was_started_and_not_recorded_is_not_started_by_another_runtime():
+    async with desk() as w:
+        pass
+    w.fleet.runtime = there = Deadly()
+
+    async def begun() -> bool:
+        return bool(there.starts)
+
+    async with world(w) as killed:
+        await killed.do(controllers())
+        await until(begun)
+    w.fleet.runtime = here = MemoryRuntime(name="process")
+    async with world(w) as moved:
+        await settled(moved, "Prepared")
+    assert here.steps == []
+    w.fleet.runtime, there.kills = there, False
+    async with world(w) as back:
+        await settled(back, "Started")
+    assert there.starts == {NAME: 1}
 
 
 async def test_bots_of_a_runtime_that_is_gone_for_good_are_judged_by_the_present_one():

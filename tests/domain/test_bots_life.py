@@ -138,7 +138,9 @@ class BotLife(RuleBasedStateMachine):
             case Step.PREPARE:
                 self.files = True
                 events = (
-                    deciding.failed(before, reason="no disk", **now) if refused else deciding.prepared(before, **now)
+                    deciding.failed(before, reason="no disk", **now)
+                    if refused
+                    else deciding.prepared(before, runtime=PLACE, **now)
                 )
             case Step.START:
                 if refused:
