@@ -41,6 +41,8 @@ FAILURE_SECONDS = 300.0
 ANSWER_SECONDS = 35.0
 """A bot that waits for the end of its strategy gives up after 30 s, and says so."""
 AT_ONCE_SECONDS = 10.0
+HEARTBEAT_SECONDS = 12.0
+"""A bot that can hear is heard within this time: it sends a heartbeat every 10 s."""
 ASK_AGAIN_SECONDS = 40.0
 """How long a bot is left alone that was told to stop. The longest of its kind that was measured was flat after 31 s."""
 
@@ -58,7 +60,10 @@ _WHERE_IT_RUNS = {Step.START, Step.UNDO, Step.STOP, Step.ARCHIVE, Step.CLEAR}
 
 
 class Life:
-    """Carries one bot's life on. Its only memory is what it did not live to record, and since when it tries."""
+    """Carries one bot's life on. Its only memory is what it did not live to record, and since when it tries.
+
+    Time in which no server looked after the bot does not count against it: limits begin anew with each `Life`.
+    """
 
     def __init__(self, instance: str, ports: Ports, *, pause: Pause = asyncio.sleep, resumed: bool = True) -> None:
         """Take a bot. `resumed` says that another server, or this one before a crash, may have begun with a step."""
@@ -66,6 +71,7 @@ class Life:
         self._ports = ports
         self._fleet = ports.fleet
         self._pause = pause
+        self._began_at = ports.clock()
         self._may_have_told = resumed
         self._starting_since: datetime | None = None
         self._failed_at: dict[Step, datetime] = {}
@@ -201,7 +207,7 @@ class Life:
         data = {"skip_order_cancellation": stop.skip_order_cancellation, "async_backend": stop.at_once}
         again, self._may_have_told = self._may_have_told, True
         try:
-            self._check_heard(bot)
+            await self._until_heard(bot)
             answer = await self._fleet.line.command(
                 self.instance, "stop", data, timeout_seconds=AT_ONCE_SECONDS if stop.at_once else ANSWER_SECONDS
             )
@@ -213,13 +219,22 @@ class Life:
         status, message = answer_of(answer)
         return [self._told(status, message, again=again, at=sent_at)]
 
-    def _check_heard(self, bot: Bot) -> None:
-        """Raise `Unavailable` for a bot that cannot hear yet: it takes commands from when it is heard itself."""
-        heard_at = self._fleet.line.broker().bots.get(self.instance)
-        if bot.started_at is not None and (heard_at is None or heard_at < bot.started_at):
-            raise Unavailable(
-                f"Bot {self.instance} was not heard since it was started, so that it cannot be told anything"
-            )
+    async def _until_heard(self, bot: Bot) -> None:
+        """Wait for a heartbeat of a bot that was not heard yet: it takes commands from when it is heard itself.
+
+        Raises `Unavailable` when none comes. Without a broker there is nothing to wait for.
+        """
+        last = self._ports.clock() + timedelta(seconds=HEARTBEAT_SECONDS)
+        while (broker := self._fleet.line.broker()).connected:
+            heard_at = broker.bots.get(self.instance)
+            if bot.started_at is None or (heard_at is not None and heard_at >= bot.started_at):
+                return
+            if self._ports.clock() >= last:
+                who = "this server" if heard_at is None else "it"
+                raise Unavailable(
+                    f"Bot {self.instance} was not heard since {who} was started, so that it cannot be told anything"
+                )
+            await self._pause(POLL_SECONDS)
 
     async def _wind_down(self, bot: Bot) -> Sequence[Decision]:
         """Wait for the bot's sign, or for the limit; or until something else is to be done."""
@@ -304,7 +319,7 @@ class Life:
         return lambda bot: deciding.wound_down(bot, instance=self.instance, by_itself=by_itself, at=at)
 
     def _limit(self, since: datetime) -> datetime:
-        return since + timedelta(seconds=self._fleet.wind_down_seconds)
+        return max(since, self._began_at) + timedelta(seconds=self._fleet.wind_down_seconds)
 
 
 def _starts(step: Step, bot: Bot) -> bool:

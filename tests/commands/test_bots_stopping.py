@@ -1,6 +1,7 @@
 """Stopping, archiving and starting again: each step follows from the bot's own word, or from a limit."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from commands.ports import Write
 from domain.bots import ArchivePlace, BotFailed, BotReturned, BotStopTold, BotWoundDown
 from domain.errors import Invalid, NotFound, Unavailable
 from tests.commands.bots import NAME, desk, kinds, life, report, running, settled, until
-from tests.commands.world import World
+from tests.commands.world import World, world
 from tests.fakes.fleet import BUCKET
 
 HERE = ArchivePlace()
@@ -204,7 +205,30 @@ async def test_a_bot_that_is_never_heard_is_put_away_by_the_limit():
         await settled(w, *AWAY)
         told = await last(w, BotStopTold)
         assert isinstance(told, BotStopTold)
-        assert (told.status, "was not heard since it was started" in told.message) == (None, True)
+        assert (told.status, "was not heard since this server was started" in told.message) == (None, True)
+
+
+async def test_a_server_that_was_away_longer_than_the_limit_still_tells_the_bot_and_waits_for_it():
+    async with desk() as w:
+        await running(w)
+        w.fleet.line.connected = False
+        await w.do(StopAndArchive(instance=NAME, archive=HERE))
+    w.fleet.line.disappear(NAME)
+    w.fleet.line.connected = True
+    w.time.now += timedelta(seconds=10 * w.fleet.port().wind_down_seconds)
+    async with world(w) as later:
+        began = later.time.now
+
+        async def tried() -> bool:
+            return later.time.now > began
+
+        await until(tried)
+        w.fleet.line.appear(NAME)
+        await settled(later, *AWAY)
+        assert len(of(later, "stop")) == 1
+        wound_down = await last(later, BotWoundDown)
+        assert isinstance(wound_down, BotWoundDown)
+        assert wound_down.by_itself
 
 
 async def test_a_bot_that_is_never_heard_has_a_way_out_that_is_told(monkeypatch):
@@ -213,7 +237,9 @@ async def test_a_bot_that_is_never_heard_has_a_way_out_that_is_told(monkeypatch)
         await running(w)
         w.fleet.line.disappear(NAME)
         await w.do(StopBot(instance=NAME))
-        way_out = f"it was not heard since it was started.* /bot-orchestration/stop-and-archive-bot/{NAME} ends"
+        way_out = (
+            f"it was not heard since this server was started.* /bot-orchestration/stop-and-archive-bot/{NAME} ends"
+        )
         with pytest.raises(Unavailable, match=way_out):
             await w.do(AwaitStop(instance=NAME))
         with pytest.raises(Invalid, match=f"Bot {NAME} is still stopping.* stop-and-archive-bot ends its container"):
