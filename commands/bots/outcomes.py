@@ -109,8 +109,8 @@ def _not_told(instance: str, bot: Bot, fleet: Fleet) -> str:
     if bot.started_at is not None and (heard_at is None or heard_at < bot.started_at):
         who = "this server" if heard_at is None else "it"
         return (
-            f"Bot {instance} could not be told to stop so far: it was not heard since {who} was started. It will be told"
-            f" when it is heard; if it never is, POST /bot-orchestration/stop-and-archive-bot/{instance} ends its"
+            f"Bot {instance} could not be told to stop so far: it was not heard since {who} was started. It will be"
+            f" told when it is heard; if it never is, POST /bot-orchestration/stop-and-archive-bot/{instance} ends its"
             f" container all the same, {fleet.wind_down_seconds:.0f} s later (BOT_STOP_TIMEOUT), and archives its files"
         )
     return f"Bot {instance} could not be told to stop so far; it still will be"

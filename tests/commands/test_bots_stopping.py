@@ -219,10 +219,10 @@ async def test_a_server_that_was_away_longer_than_the_limit_still_tells_the_bot_
     async with world(w) as later:
         began = later.time.now
 
-        async def tried() -> bool:
-            return later.time.now > began
+        async def tried_in_vain() -> bool:
+            return later.time.now > began + timedelta(seconds=30)
 
-        await until(tried)
+        await until(tried_in_vain)
         w.fleet.line.appear(NAME)
         await settled(later, *AWAY)
         assert len(of(later, "stop")) == 1
