@@ -28,7 +28,7 @@ class ArchiveWrites(Controller):
 
     @delete("/{db_path:str}", status_code=200, summary="Delete an archive", responses=answers(DeletedAnswer, 200))
     async def remove(self, request: Request, db_path: FromPath[str], writes: NamedDependency[Writes]) -> Answer:
-        """Delete the files of the archive that a database belongs to. Figures go without it from now on; the log keeps it."""
+        """Delete the files of the archive that a database belongs to; figures go without it, the log keeps it."""
         outcome = await writes.dispatch(DeleteArchive(path=slashed(db_path)), request)
         gone = DeletedAnswer(
             message=f"Archived bot '{outcome.result.bot}' deleted successfully",
