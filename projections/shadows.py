@@ -7,15 +7,28 @@ whole again when all have come to the same position.
 
 # ruff: noqa: S608 - queries are put together from constants of this package
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import psycopg
+import structlog
 from psycopg import sql
 
 from domain.errors import Conflict
 from projections.filling import MARK, SPAN, Filling, Told, fill
 from projections.skips import leaving_out
 from projections.view import SCHEMA, WHOLE, Connection, Part, Source, View, connect, make_tables, prepare, take
+
+logger = structlog.get_logger()
+
+_PATIENCE_MS = 100
+"""Less than what Postgres takes for a deadlock, so that it is the swap that gives way, and never a read."""
+_REST_SECONDS = 0.4
+"""Views and reads stand still while a swap waits for a lock: this is the time that they have in between."""
+_LONG = 10
+
+_TABLES = "select tablename from pg_tables where schemaname = %s and tablename = any(%s) order by tablename"
 
 _LEFT = (
     "select part, parts, position, indexed from read.rebuilds s"
@@ -133,11 +146,31 @@ async def kept_otherwise(connection: Connection, view: View) -> bool:
 
 
 async def swap(shadow: Filling, source: Source) -> int:
-    """Put a shadow in the place of the view that serves; return the position that it has seen."""
+    """Put a shadow in the place of the view that serves; return the position that it has seen.
+
+    Waits for those who read the old tables, and gives way again and again to whoever comes meanwhile.
+    """
+    [view], tries = shadow.views, 0
+    while True:
+        try:
+            return await _swap(shadow, source)
+        except psycopg.errors.LockNotAvailable:
+            tries += 1
+        if tries == _LONG:
+            logger.warning("swap_waits", view=view.name, reason="somebody has been reading its old tables for long")
+        await asyncio.sleep(_REST_SECONDS)
+        # Whatever comes meanwhile is not left to be caught up with while the checkpoint is held.
+        await fill(source, [shadow], lambda *_: None, upto=await source.position())
+
+
+async def _swap(shadow: Filling, source: Source) -> int:
     connection, [view] = shadow.connection, shadow.views
     live, schema = sql.Identifier(SCHEMA), sql.Identifier(_schema(view))
     reached = shadow.at[view.name]
     async with connection.transaction():
+        # Nobody but a vacuum has these, and it gives way to those only who wait without a limit.
+        await _lock(connection, schema, view.table_names)
+        await connection.execute(f"set local lock_timeout = {_PATIENCE_MS}".encode())
         # Until this transaction ends the checkpoint cannot move, so the log holds all that the old view has seen.
         held = await connection.execute("select tables from read.checkpoints where view = %s for update", [view.name])
         (old_tables,) = await held.fetchone() or ([],)
@@ -147,8 +180,11 @@ async def swap(shadow: Filling, source: Source) -> int:
             events = await source.between(reached, through)
             await take(connection, [view], events, {view.name: reached}, through)
             reached = through
-        for table in sorted({*old_tables, *view.table_names}):
-            await connection.execute(sql.SQL("drop table if exists {}.{}").format(live, sql.Identifier(table)))
+        found = await connection.execute(_TABLES, [SCHEMA, [*old_tables, *view.table_names]])
+        old_tables = [name for (name,) in await found.fetchall()]
+        await _lock(connection, live, old_tables)
+        for table in old_tables:
+            await connection.execute(sql.SQL("drop table {}.{}").format(live, sql.Identifier(table)))
         for table in view.table_names:
             await connection.execute(sql.SQL("alter table {} set schema {}").format(sql.Identifier(table), live))
         await connection.execute(
@@ -158,3 +194,9 @@ async def swap(shadow: Filling, source: Source) -> int:
         await connection.execute("delete from read.rebuilds where view = %s", [view.name])
         await connection.execute(sql.SQL("drop schema {} cascade").format(schema))
     return reached
+
+
+async def _lock(connection: Connection, schema: sql.Identifier, tables: Sequence[str]) -> None:
+    for table in tables:
+        name = sql.SQL("{}.{}").format(schema, sql.Identifier(table))
+        await connection.execute(sql.SQL("lock table {} in access exclusive mode").format(name))
