@@ -25,7 +25,7 @@ from projections.views import VIEWS
 DONE = 0
 
 _KEPT = "select position from read.checkpoints where view = %s and fingerprint = %s for update"
-_PASS = "update read.checkpoints set position = %s where view = %s"  # noqa: S105 - no password
+_PASS = "update read.checkpoints set position = %s where view = %s and position < %s"  # noqa: S105 - no password
 _FORGET = "delete from read.rebuilds where view = %s and position >= %s"
 
 
@@ -72,8 +72,10 @@ async def _skip(
                 evolve=evolve,
                 decision=partial(skip, view=view.name, position=position, standing=standing, reason=reason),
             )
-            if decided.events and row is not None:
-                await kept.execute(_PASS, [position, view.name])
+            # Also when it had been decided before: whoever decided it may have been killed right then.
+            if row is not None and (standing is None or standing.position >= position):
+                await kept.execute(_PASS, [position, view.name, position])
+            if row is not None or not decided.events:
                 await kept.execute(_FORGET, [view.name, position])  # what another program built may have the event
             return decided
 

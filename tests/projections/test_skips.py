@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from adapters import skip
+from commands.deciding import decide
 from commands.ports import Log
 from domain.errors import Conflict, Invalid, NotFound
 from domain.events import Event, Recorded
@@ -74,6 +76,23 @@ async def without(database_url: str, log: Log, view: View, position: int, upto: 
         await take(here, [view], story[: position - 1])
         await take(here, [view], story[position - 1 :])
         return await dump(here, view)
+
+
+class Killed(BaseException):
+    """Ends a command as a signal does that nothing can catch."""
+
+
+async def has_the_event_beside(connection: Connection) -> None:
+    """Have a shadow stand beside, of a mended program, that has the event."""
+    await connection.execute(
+        "insert into read.rebuilds (view, fingerprint, position, mark) values ('orders', 'mended', %s, %s)",
+        [STUCK_AT, UUID(int=1)],
+    )
+
+
+async def kept_at(connection: Connection) -> int:
+    row = await (await connection.execute("select position from read.checkpoints where view = 'orders'")).fetchone()
+    return row[0] if row else -1
 
 
 async def events_of(log: Log, stream: str) -> list[Event]:
@@ -203,14 +222,46 @@ async def test_whoever_could_take_the_event_finds_it_passed(database_url: str, l
     """A server of a mended program that starts in the very moment has to leave the event out as well."""
     async with projecting(database_url, log, FEW) as progress:
         await has_stopped(progress, await tell(log, STORY))
-    await connection.execute(
-        "insert into read.rebuilds (view, fingerprint, position, mark) values ('orders', 'mended', %s, %s)",
-        [STUCK_AT, UUID(int=1)],
-    )
+    await has_the_event_beside(connection)
     await skipped(database_url)
-    at = await connection.execute("select position from read.checkpoints where view = 'orders'")
-    assert await at.fetchone() == (STUCK_AT,)
+    assert await kept_at(connection) == STUCK_AT
     assert await (await connection.execute("select view from read.rebuilds")).fetchall() == []
+
+
+async def test_a_skip_that_was_killed_halfway_is_finished_by_the_next(
+    database_url: str, log: Log, connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    async with projecting(database_url, log, FEW) as progress:
+        await has_stopped(progress, await tell(log, STORY))
+    await has_the_event_beside(connection)
+
+    async def killed(*arguments: Any, **named: Any) -> None:
+        await decide(*arguments, **named)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(skip, "decide", killed)
+        with pytest.raises(Killed):
+            await skipped(database_url)
+    assert len(await events_of(log, STREAM)) == 1
+    assert await kept_at(connection) == STUCK_AT - 1
+    await skipped(database_url)
+    assert len(await events_of(log, STREAM)) == 1
+    assert await kept_at(connection) == STUCK_AT
+    assert await (await connection.execute("select view from read.rebuilds")).fetchall() == []
+
+
+async def test_a_skip_that_is_said_again_passes_nothing_that_is_still_to_be_taken(
+    database_url: str, log: Log, connection: Connection
+):
+    """A crash of Postgres may set a view back by what was committed last; then it has other events to take first."""
+    async with projecting(database_url, log, FEW) as progress:
+        await has_stopped(progress, await tell(log, STORY))
+        await skipped(database_url)
+        assert await goes_on(progress, await log.position())
+    await connection.execute("update read.checkpoints set position = %s where view = 'orders'", [STUCK_AT - 2])
+    await skipped(database_url)
+    assert await kept_at(connection) == STUCK_AT - 2
 
 
 async def test_a_statement_that_is_too_much_for_postgres_stops_its_view_and_no_other(database_url: str, log: Log):
