@@ -1,13 +1,13 @@
 """What can be asked about archives."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
-from typing import LiteralString, cast
+from typing import LiteralString
 
 import msgspec
 
 from domain.analytics.figures import Market
 from domain.archives import Table
+from domain.errors import Unavailable
 from projections.archives import items
 from projections.view import Connection
 
@@ -92,10 +92,14 @@ async def page(
     return wires, 0 if row is None else row[0]
 
 
-def every(connection: Connection, path: str, kind: str) -> AsyncGenerator[str, None]:
-    """Yield all items as JSON texts, in the order in which the bot wrote them."""
+def every(connection: Connection, archive: Archive, kind: str) -> AsyncGenerator[str, None]:
+    """Yield all items as JSON texts, in the order in which the bot wrote them. Raises `Unavailable` as `_texts`."""
     return _texts(
-        connection, "select wire from archive_items where path = %s and kind = %s order by number", [path, kind]
+        connection,
+        archive,
+        "select number, wire from archive_items where path = %s and kind = %s and number > %s order by number limit %s",
+        kind,
+        size=500,
     )
 
 
@@ -116,10 +120,17 @@ async def _trades(connection: Connection, path: str, *, limit: int, offset: int)
     return wires, 0 if row is None else row[0]
 
 
-def steps(connection: Connection, path: str) -> AsyncGenerator[str, None]:
-    """Yield how things stood after each trade, in the order of the trades: JSON texts of some each, commas between."""
+def steps(connection: Connection, archive: Archive) -> AsyncGenerator[str, None]:
+    """Yield how things stood after each trade, in the order of the trades: JSON texts of some each, commas between.
+
+    Raises `Unavailable` as `_texts`.
+    """
     return _texts(
-        connection, "select wires from archive_chunks where path = %s and kind = 'steps' order by first", [path], size=4
+        connection,
+        archive,
+        "select first, wires from archive_chunks where path = %s and kind = %s and first > %s order by first limit %s",
+        "steps",
+        size=4,
     )
 
 
@@ -135,11 +146,33 @@ async def markets_of(connection: Connection, archive: Archive) -> tuple[list[str
 
 
 async def _texts(
-    connection: Connection, statement: LiteralString, parameters: Sequence[object], *, size: int = 500
+    connection: Connection, archive: Archive, statement: LiteralString, kind: str, *, size: int
 ) -> AsyncGenerator[str, None]:
-    """Yield the texts that a statement finds, as they were when it began, `size` of them in memory."""
-    stream = connection.cursor().stream(statement, parameters, size=size)
-    # Closed in the middle, it has Postgres give up the rest.
-    async with aclosing(cast("AsyncGenerator[tuple[str], None]", stream)) as rows:
-        async for (text,) in rows:
+    """Yield the texts of an archive that is whole, `size` of them in memory, each page by a statement of its own.
+
+    Nothing comes to an archive that is whole, so they are as they were at the beginning. Raises `Unavailable` where it
+    was deleted or replaced meanwhile, by another file or by a view that was built anew: each has another table or
+    position, and is looked at when a page is read.
+    """
+    table, last = await _table(connection), -1
+    while True:
+        found = await connection.execute(statement, [archive.path, kind, last, size])
+        page = await found.fetchall()
+        standing = await connection.execute(
+            "select 1 from archives where path = %s and position = %s", [archive.path, archive.position]
+        )
+        if await standing.fetchone() is None or await _table(connection) != table:
+            raise Unavailable(
+                f"Database '{archive.path}' was deleted or replaced while the answer was made: ask again",
+                retry_after_seconds=1,
+            )
+        for last, text in page:  # noqa: B007 - the next page begins behind the last one
             yield text
+        if len(page) < size:
+            return
+
+
+async def _table(connection: Connection) -> int:
+    found = await connection.execute("select to_regclass('archives')::oid::bigint")
+    ((number,),) = await found.fetchall()
+    return int(number)

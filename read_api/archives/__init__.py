@@ -265,7 +265,7 @@ async def _long(request: Request, reads: Reads, db_path: str, made: Making) -> A
 async def _items(connection: Connection, archive: Archive, *, kind: str) -> AsyncGenerator[bytes, None]:
     yield b'{"db_path":%s,"%s":[' % (encode(archive.path), kind.encode())
     total = 0
-    async with aclosing(archives.every(connection, archive.path, kind)) as wires:
+    async with aclosing(archives.every(connection, archive, kind)) as wires:
         async for wire in wires:
             yield wire.encode() if not total else b"," + wire.encode()
             total += 1
@@ -276,7 +276,7 @@ async def _performance(connection: Connection, archive: Archive) -> AsyncGenerat
     sums = encode(performance_on_the_wire(archive.rows.get("trades", 0), archive.markets))
     yield b'{"db_path":%s,"summary":%s,"performance_data":[' % (encode(archive.path), sums)
     between = b""
-    async with aclosing(archives.steps(connection, archive.path)) as some:
+    async with aclosing(archives.steps(connection, archive)) as some:
         async for steps in some:
             yield between + steps.encode()
             between = b","
