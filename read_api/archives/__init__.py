@@ -21,10 +21,17 @@ from domain.errors import Conflict, Invalid, NotFound
 from projections.archives import queries as archives
 from projections.archives.queries import Archive
 from projections.view import Connection
+from read_api.archives.shapes import (
+    ControllersAnswer,
+    ExecutorsAnswer,
+    OrdersPage,
+    PerformanceAnswer,
+    PositionsPage,
+    TradesPage,
+)
 from read_api.archives.wire import (
     Kept,
     Numbered,
-    PerformanceSummary,
     StatusAnswer,
     Summary,
     Taken,
@@ -136,7 +143,7 @@ class Archives(Controller):
         "/{db_path:str}/performance",
         status_code=200,
         summary="Say what an archived bot has earned",
-        responses=described(PerformanceSummary, "Sums, and how things stood after each trade"),
+        responses=described(PerformanceAnswer, "Sums, and how things stood after each trade"),
     )
     async def performance(
         self,
@@ -161,7 +168,7 @@ class Archives(Controller):
         "/{db_path:str}/trades",
         status_code=200,
         summary="List the trades",
-        responses=described(Numbered, "A page of trades, as the bot wrote them"),
+        responses=described(TradesPage, "A page of trades, as the bot wrote them"),
     )
     async def trades(
         self,
@@ -179,7 +186,7 @@ class Archives(Controller):
         "/{db_path:str}/orders",
         status_code=200,
         summary="List the orders",
-        responses=described(Numbered, "A page of orders, as the bot wrote them"),
+        responses=described(OrdersPage, "A page of orders, as the bot wrote them"),
     )
     async def orders(
         self,
@@ -198,7 +205,7 @@ class Archives(Controller):
         "/{db_path:str}/positions",
         status_code=200,
         summary="List the positions that were open at the end",
-        responses=described(Numbered, "A page of positions"),
+        responses=described(PositionsPage, "A page of positions"),
     )
     async def positions(
         self,
@@ -216,7 +223,7 @@ class Archives(Controller):
         "/{db_path:str}/executors",
         status_code=200,
         summary="List the executors",
-        responses=described(Numbered, "All executors"),
+        responses=described(ExecutorsAnswer, "All executors"),
     )
     async def executors(self, request: Request, db_path: FromPath[str], reads: NamedDependency[Reads]) -> LongAnswer:
         """Answer all executors that had ended."""
@@ -226,7 +233,7 @@ class Archives(Controller):
         "/{db_path:str}/controllers",
         status_code=200,
         summary="List the controllers",
-        responses=described(Numbered, "All controllers"),
+        responses=described(ControllersAnswer, "All controllers"),
     )
     async def controllers(self, request: Request, db_path: FromPath[str], reads: NamedDependency[Reads]) -> LongAnswer:
         """Answer all controllers, one for each start of the bot."""
