@@ -84,7 +84,7 @@ async def _next(log: PostgresLog, place: Filling) -> Next | None:
     # A shadow may be filled in parts of the streams: each has a next event of its own.
     [view] = place.views
     after, end = place.at[view.name], await log.position()
-    types = [event.__name__ for event in view.handles]
+    types = [event.__name__ for event in view.handles] if view.copy is None else ()  # it copies events of all types
     while after < end:
         through = min(after + SPAN, end)
         for event in await log.between(after, through, types, place.part):

@@ -64,7 +64,9 @@ async def fill(source: Source, building: Sequence[Filling], told: Told, *, upto:
                 rate = (after - first) / max(clock() - started, 1e-9)
                 after = through
                 for filling in building:
-                    filling.taking = asyncio.create_task(_take(filling.taking, filling, events, through, upto, rate))
+                    filling.taking = asyncio.create_task(
+                        _take(source, filling.taking, filling, events, through, upto, rate)
+                    )
                 under_way.append((after, [filling.taking for filling in building if filling.taking is not None]))
             if len(under_way) > _AHEAD or after >= upto:
                 reached, tasks = under_way.popleft()
@@ -86,6 +88,7 @@ def _types(views: Sequence[View]) -> Sequence[str]:
 
 
 async def _take(  # noqa: PLR0917 - private
+    source: Source,
     before: asyncio.Task[None] | None,
     filling: Filling,
     events: Sequence[Recorded],
@@ -100,14 +103,19 @@ async def _take(  # noqa: PLR0917 - private
     except Conflict:
         raise
     except Exception as error:
-        if not filling.kept or not events or of_the_server(error, filling.connection):
+        if not filling.kept or of_the_server(error, filling.connection):
+            raise
+        [view] = filling.views
+        if view.copy is not None:  # it may have been any event, and not one of those that were read for `apply`
+            events = await source.between(filling.at[view.name], through, (), filling.part)
+        if not events:
             raise
         if len(events) == 1:
-            raise Stuck(filling.views[0].name, events[0], error) from error
+            raise Stuck(view.name, events[0], error) from error
         # Up to the event that it cannot take it is filled, so that it goes on from there when it can.
         half = len(events) // 2
-        await _take(None, filling, events[:half], events[half].position - 1, total, rate)
-        await _take(None, filling, events[half:], through, total, rate)
+        await _take(source, None, filling, events[:half], events[half].position - 1, total, rate)
+        await _take(source, None, filling, events[half:], through, total, rate)
 
 
 async def _commit(filling: Filling, events: Sequence[Recorded], through: int, total: int, rate: float) -> None:

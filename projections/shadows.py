@@ -18,7 +18,19 @@ from psycopg import sql
 from domain.errors import Conflict
 from projections.filling import MARK, SPAN, Filling, Told, fill
 from projections.skips import leaving_out
-from projections.view import SCHEMA, WHOLE, Connection, Part, Source, View, connect, make_tables, prepare, take
+from projections.view import (
+    SCHEMA,
+    WHOLE,
+    Connection,
+    Part,
+    Source,
+    View,
+    connect,
+    make_tables,
+    of_the_server,
+    prepare,
+    take,
+)
 
 logger = structlog.get_logger()
 
@@ -148,7 +160,7 @@ async def kept_otherwise(connection: Connection, view: View) -> bool:
 async def swap(shadow: Filling, source: Source) -> int:
     """Put a shadow in the place of the view that serves; return the position that it has seen.
 
-    Waits for those who read the old tables, and gives way again and again to whoever comes meanwhile.
+    Waits for those who read the old tables, and gives way again and again to whoever comes meanwhile. Raises `Stuck`.
     """
     [view], tries = shadow.views, 0
     while True:
@@ -156,11 +168,20 @@ async def swap(shadow: Filling, source: Source) -> int:
             return await _swap(shadow, source)
         except psycopg.errors.LockNotAvailable:
             tries += 1
+        except Exception as error:
+            if of_the_server(error, shadow.connection):
+                raise
+            # What came last may hold what the view cannot take: filled with it, the shadow says at which event.
+            await _catch_up(shadow, source)
+            raise
         if tries == _LONG:
             logger.warning("swap_waits", view=view.name, reason="somebody has been reading its old tables for long")
         await asyncio.sleep(_REST_SECONDS)
-        # Whatever comes meanwhile is not left to be caught up with while the checkpoint is held.
-        await fill(source, [shadow], lambda *_: None, upto=await source.position())
+        await _catch_up(shadow, source)  # so that the next try has as little left to do as this one had
+
+
+async def _catch_up(shadow: Filling, source: Source) -> None:
+    await fill(source, [shadow], lambda *_: None, upto=await source.position())
 
 
 async def _swap(shadow: Filling, source: Source) -> int:

@@ -16,12 +16,13 @@ from commands.ports import Log
 from domain.errors import Conflict, Invalid, NotFound
 from domain.events import Event, Recorded
 from domain.views import STREAM, EventSkipped
-from projections import accounts, audit, orders
+from projections import accounts, audit, orders, replay
+from projections.filling import Filling
 from projections.replay import rebuild, replay_into
 from projections.runner import Progress
-from projections.shadows import claimed
+from projections.shadows import claimed, swap
 from projections.skips import leaving_out, skips
-from projections.view import Changes, Connection, View, connect, dump, make_tables, take
+from projections.view import Changes, Connection, Source, Stuck, View, connect, dump, make_tables, take
 from tests.projections.conftest import projecting, remembering
 from tests.projections.given import EVERYTHING, accepted, account, filled, placed, tell
 
@@ -168,6 +169,48 @@ async def test_a_view_that_could_not_be_built_is_built_once_its_event_is_skipped
         await skipped(database_url)
         assert await goes_on(progress, end + 1)
     assert await dump(connection, orders.VIEW) == await without(database_url, log, orders.VIEW, STUCK_AT, end)
+
+
+async def test_an_event_that_comes_right_before_the_swap_is_named_and_can_be_skipped(
+    database_url: str, log: Log, connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    await tell(log, STORY[: STUCK_AT - 1])
+    changed = msgspec.structs.replace(orders.VIEW, revision=orders.VIEW.revision + 1)
+    monkeypatch.setattr(skip, "VIEWS", [changed])
+
+    async def late(shadow: Filling, source: Source) -> int:
+        await tell(log, STORY[STUCK_AT - 1 :])
+        return await swap(shadow, source)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(replay, "swap", late)
+        with pytest.raises(Stuck) as stuck:
+            await rebuild(database_url, log, [changed])
+    assert stuck.value.position == STUCK_AT
+    await skipped(database_url)
+    end = await rebuild(database_url, log, [changed])
+    assert await dump(connection, orders.VIEW) == await without(database_url, log, orders.VIEW, STUCK_AT, end)
+
+
+async def test_a_view_says_which_event_it_cannot_copy_and_goes_on_without_it(
+    database_url: str, log: Log, connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    async def copy(changes: Changes, after: int, through: int) -> None:
+        if after < STUCK_AT <= through:
+            raise ValueError("not like this")
+        await audit.copy(changes, after, through)
+
+    changed = msgspec.structs.replace(audit.VIEW, copy=copy, revision=audit.VIEW.revision + 1)
+    monkeypatch.setattr(skip, "VIEWS", [changed])
+    end = await tell(log, STORY)
+    async with projecting(database_url, log, [accounts.VIEW, changed]) as progress:
+        assert await reached(progress, end, "accounts")
+        assert await progress.reached(end, ["audit"], PATIENCE) > 0
+        assert progress.stuck_at == {"audit": STUCK_AT}
+        await skipped(database_url, view="audit")
+        assert await goes_on(progress, end + 1)
+    counted = await connection.execute("select count(*), bool_or(position = %s) from audit", [STUCK_AT])
+    assert await counted.fetchone() == (end, False)
 
 
 async def test_a_view_that_takes_ranges_of_the_log_leaves_out_what_is_inside_of_one(
