@@ -165,7 +165,13 @@ class Analytics(Controller):
         group_by: FromQuery[Groups | None] = None,
         method: FromQuery[MethodName] = "average",
     ) -> LongAnswer:
-        """Answer profit, fees, wins and risk, of all trades or by account, bot, controller, connector, pair and day."""
+        """Answer profit, fees, wins and risk, of all trades or of each group of them.
+
+        `group_by` is some of account, bot, controller, connector, pair and day, with commas between them. Names are
+        given one by one (`bot_names=a&bot_names=b`), `start` and `end` in ISO 8601, in UTC unless they say otherwise.
+        `Accept` asks for JSON, `text/csv`, `application/x-ndjson` or `application/vnd.apache.parquet`. The columns are
+        defined in docs/analytics.md. All of it is so for equity, trades and lots, too.
+        """
         groups = groups_of(group_by)
         fold = Performance(groups=groups, method=Method(method), since=wanted.since)
         return await answer(request, reads, tables, chosen=wanted.chosen, fold=fold, beside=lambda: {"method": method})
