@@ -288,9 +288,7 @@ class Projector:
     async def _watch(self, leading: Connection, held: set[str]) -> None:
         # What others lead; also notices that this connection, and the locks with it, are gone.
         others = [view for view in self._views if view.name not in held]
-        known = await checkpoints(leading, others)
-        positions = {v.name: known[v.name][1] for v in others if known[v.name][0] == v.fingerprint}
-        self._progress.moved(positions)
+        self._progress.moved(_shown(others, await checkpoints(leading, others)))
 
     async def _pause(
         self, following: asyncio.Task[None] | None, building: asyncio.Task[list[View]] | None, *, standby: bool
@@ -369,16 +367,21 @@ class Projector:
         # A rebuild has put a newer view in its place; one by another version of the program ends this view here.
         known = await checkpoints(working, views)
         for view in views:
-            fingerprint, position = known[view.name]
-            if fingerprint != view.fingerprint:
+            if known[view.name][0] != view.fingerprint:
                 self._give_up(view, Moved("another version of the program has taken this view over"))
-            self._at[view.name] = position
-        self._progress.moved({view.name: self._at[view.name] for view in views})
+        shown = _shown(views, known)
+        self._at.update(shown)
+        self._progress.moved(shown)
 
     def _give_up(self, view: View, error: Exception) -> None:
         stuck_at, why = (error.position, error.why) if isinstance(error, Stuck) else (None, error)
         logger.error("view_stopped", view=view.name, position=self._at.get(view.name), stuck_at=stuck_at, exc_info=why)
         self._progress.failed(view.name, f"{type(why).__name__}: {why}", stuck_at)
+
+
+def _shown(views: Sequence[View], known: Mapping[str, tuple[str, int]]) -> dict[str, int]:
+    # The tables of another definition are not answered from: they are as good as not built.
+    return {v.name: known[v.name][1] if known[v.name][0] == v.fingerprint else _NOT_BUILT for v in views}
 
 
 async def _cancel(task: asyncio.Task[None] | asyncio.Task[list[View]] | None) -> None:

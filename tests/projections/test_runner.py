@@ -168,6 +168,23 @@ async def test_another_version_of_a_view_ends_the_older_one(database_url: str, l
         assert await reached(progress, end, "accounts", "audit")
         assert await progress.reached(end, ["orders"], 0.01) > 0
         assert "another version" in progress.failures["orders"]
+        assert progress.positions["orders"] == -1  # so that nobody is answered from its tables
+
+
+async def test_a_server_that_lost_a_view_to_another_version_answers_from_it_no_more(
+    database_url: str, log: Log, connection: Connection
+):
+    async with projecting(database_url, log, lead=False) as progress:
+        assert await reached(progress, 0)
+        await connection.execute("update read.checkpoints set fingerprint = 'newer' where view = 'orders'")
+        end = await tell(log, [placed("a")])
+        await connection.execute("update read.checkpoints set position = %s", [end])
+        assert await reached(progress, end, "accounts")
+        assert progress.positions["orders"] == -1
+        await connection.execute(
+            "update read.checkpoints set fingerprint = %s where view = 'orders'", [orders.VIEW.fingerprint]
+        )
+        assert await reached(progress, end)
 
 
 async def test_the_projector_survives_the_loss_of_its_connections(database_url: str, log: Log, connection: Connection):
