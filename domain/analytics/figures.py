@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
-from domain.analytics.lots import Close, Deal, Ledger, Method, take
+from domain.analytics.lots import Close, Deal, Ledger, Method, OpenLots
 from domain.values import ZERO, Side
 
 DAYS_A_YEAR = 365
@@ -122,13 +122,15 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 class Tally:
     """Counts trades one after the other. The trades of a market must come in their order.
 
-    `markets` are all that has to be known to go on: kept as JSON beside a view, another one begins with them.
+    By average cost, `markets` are all that has to be known to go on: kept as JSON beside a view, another one begins
+    with them.
     """
 
     def __init__(self, method: Method = Method.AVERAGE, markets: Mapping[str, Market] | None = None) -> None:
-        """Begin with nothing, or where another one stood."""
+        """Begin with nothing, or where another one stood, by average cost. Raises `ValueError` as `OpenLots`."""
         self.markets = dict(markets or {})
         self._new = Market(ledger=Ledger(method=method))
+        self._open = {name: OpenLots(market.ledger) for name, market in self.markets.items()}
         self._realized = sum((market.realized for market in self.markets.values()), ZERO)
         self._unrealized_of = {name: market.unrealized for name, market in self.markets.items()}
         self._unrealized = sum(self._unrealized_of.values(), ZERO)
@@ -140,7 +142,11 @@ class Tally:
         name = SEPARATOR.join(fill.market)
         before = self.markets.get(name, self._new)
         deal = Deal(side=fill.side, amount=fill.amount, price=fill.price, at=fill.at, name=fill.trade_id)
-        ledger, closed = take(before.ledger, deal)
+        lots = self._open.get(name)
+        if lots is None:
+            lots = self._open[name] = OpenLots(before.ledger)
+        closed = lots.take(deal)
+        ledger = lots.ledger
         bought, moved, fee = fill.side is Side.BUY, fill.notional, fill.fee or ZERO
         realized = sum((close.pnl for close in closed), ZERO)
         unrealized = ledger.unrealized(fill.price)

@@ -5,10 +5,13 @@ enlarge it open lots, trades against it close them, and one that goes through ze
 price here; who wants them in adds them (`figures`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from heapq import heappop, heappush, heapreplace
+from operator import itemgetter
 
 import msgspec
 
@@ -80,10 +83,10 @@ class Close(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """The open lots, oldest first; all of one sign.
+    """How things stand: what is held, in base, and what was paid for it, in quote; both negative in a short position.
 
-    `position` is what is held, in base, and `cost` what was paid for it, in quote; both negative in a short position.
-    They are the sums over the lots, kept so that a trade costs the same however many lots there are.
+    By average cost `lots` has the one lot there may be, so that `OpenLots` can go on from here. By the other methods
+    lots may be many, and it is empty: `OpenLots` alone has them.
     """
 
     method: Method
@@ -101,95 +104,162 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         return self.position * mark_price - self.cost
 
 
-def take(ledger: Ledger, deal: Deal) -> tuple[Ledger, tuple[Close, ...]]:
-    """Return the ledger after a trade, and what the trade has closed, lot by lot."""
-    if ledger.lots and (ledger.lots[0].amount > 0) is (deal.side is Side.SELL):
-        return _against(ledger, deal)
-    return _along(ledger, deal, deal.amount), ()
+class OpenLots:
+    """The open lots of a position, all of one sign, changed in place by each trade.
 
+    `position` and `cost` are the sums over them. A trade costs the same however many lots are open; by HIFO, it costs
+    the logarithm of their number.
+    """
 
-def _along(ledger: Ledger, deal: Deal, amount: Decimal) -> Ledger:
-    """Open a lot of `amount`; by average cost, make it one with the lot that is there."""
-    paid = amount * deal.price
-    signed, spent = (amount, paid) if deal.side is Side.BUY else (-amount, -paid)
-    lots = ledger.lots
-    if ledger.method is Method.AVERAGE and lots:
-        held = lots[0]
-        lot = Lot(amount=held.amount + signed, cost=held.cost + paid, opened_at=held.opened_at, name=held.name)
-        lots = (lot,)
-    else:
-        lots = (*lots, Lot(amount=signed, cost=paid, opened_at=deal.at, name=deal.name))
-    return Ledger(method=ledger.method, lots=lots, position=ledger.position + signed, cost=ledger.cost + spent)
+    def __init__(self, ledger: Ledger) -> None:
+        """Begin where things stand. Raises `ValueError` where something is held whose lots are not known."""
+        if ledger.position and not ledger.lots:
+            raise ValueError(f"{ledger.position} is held by {ledger.method.value}, and its lots are not known")
+        self._method = ledger.method
+        self._lots = _Ranked() if ledger.method is Method.HIFO else _Line(newest_first=ledger.method is Method.LIFO)
+        for lot in ledger.lots:
+            self._lots.add(lot)
+        self.position, self.cost = ledger.position, ledger.cost
 
+    @property
+    def lots(self) -> tuple[Lot, ...]:
+        """The open lots, oldest first."""
+        return self._lots.by_age()
 
-def _against(ledger: Ledger, deal: Deal) -> tuple[Ledger, tuple[Close, ...]]:
-    """Close lots in the order of the method, and open one of what is left of the trade."""
-    left, closes, lots = deal.amount, [], ledger.lots
-    kept: dict[int, Lot] | None = None  # places of the lots that stay, made only where more than one is there
-    if len(lots) > 1:
-        kept = dict(enumerate(lots))
-    for place in _order(ledger):
-        if not left:
-            break
-        lot = lots[place]
-        held = abs(lot.amount)
-        amount = min(left, held)
-        cost = lot.cost if amount == held else lot.cost * amount / held
-        left -= amount
-        closes.append(
-            Close(
-                side=deal.side,
-                amount=amount,
-                cost=cost,
-                proceeds=amount * deal.price,
-                opened_at=lot.opened_at,
-                closed_at=deal.at,
-                entry_name=lot.name,
-                exit_name=deal.name,
-            )
-        )
-        rest: Lot | None = None
-        if amount != held:
-            remains = lot.amount - amount if lot.amount > 0 else lot.amount + amount
-            rest = Lot(amount=remains, cost=lot.cost - cost, opened_at=lot.opened_at, name=lot.name)
-        if kept is None:
-            lots = () if rest is None else (rest,)
-            break
-        if rest is None:
-            del kept[place]
+    @property
+    def ledger(self) -> Ledger:
+        """How things stand."""
+        lots = self.lots if self._method is Method.AVERAGE else ()
+        return Ledger(method=self._method, lots=lots, position=self.position, cost=self.cost)
+
+    def take(self, deal: Deal) -> tuple[Close, ...]:
+        """Count a trade; return what it has closed, lot by lot."""
+        if not self._lots.count or (self._lots.first.amount > 0) is not (deal.side is Side.SELL):
+            self._open(deal, deal.amount)
+            return ()
+        left, closes, sign = deal.amount, list[Close](), 1 if self._lots.first.amount > 0 else -1
+        while left and self._lots.count:
+            close, rest = _closed(self._lots.first, deal, left)
+            left -= close.amount
+            closes.append(close)
+            self._lots.put_first(rest)
+        self._less(sign, closes)
+        if left:
+            self._open(deal, left)
+        return tuple(closes)
+
+    def _open(self, deal: Deal, amount: Decimal) -> None:
+        """Open a lot of `amount`; by average cost, make it one with the lot that is there."""
+        paid = amount * deal.price
+        signed, spent = (amount, paid) if deal.side is Side.BUY else (-amount, -paid)
+        if self._method is Method.AVERAGE and self._lots.count:
+            held = self._lots.first
+            one = Lot(amount=held.amount + signed, cost=held.cost + paid, opened_at=held.opened_at, name=held.name)
+            self._lots.put_first(one)
         else:
-            kept[place] = rest
-    if kept is not None:
-        lots = tuple(kept.values())
-    after = _less(ledger, lots, closes)
-    return (_along(after, deal, left) if left else after), tuple(closes)
+            self._lots.add(Lot(amount=signed, cost=paid, opened_at=deal.at, name=deal.name))
+        self.position += signed
+        self.cost += spent
+
+    def _less(self, sign: int, closes: Sequence[Close]) -> None:
+        """Take what was closed off the sums; with one lot or none they are exact again."""
+        if not self._lots.count:
+            self.position = self.cost = ZERO
+        elif self._lots.count == 1:
+            self.position, self.cost = self._lots.first.amount, sign * self._lots.first.cost
+        else:
+            self.position -= sign * sum((close.amount for close in closes), ZERO)
+            self.cost -= sign * sum((close.cost for close in closes), ZERO)
 
 
-def _less(ledger: Ledger, lots: tuple[Lot, ...], closes: Sequence[Close]) -> Ledger:
-    """Return a ledger after lots were closed; with one lot or none its sums are exact again."""
-    if not lots:
-        return Ledger(method=ledger.method)
-    sign = 1 if lots[0].amount > 0 else -1
-    if len(lots) == 1:
-        position, cost = lots[0].amount, sign * lots[0].cost
-    else:
-        position = ledger.position - sign * sum((close.amount for close in closes), ZERO)
-        cost = ledger.cost - sign * sum((close.cost for close in closes), ZERO)
-    return Ledger(method=ledger.method, lots=lots, position=position, cost=cost)
+def _closed(lot: Lot, deal: Deal, left: Decimal) -> tuple[Close, Lot | None]:
+    """Return what `left` of a trade closes of a lot, and what stays of it."""
+    held = abs(lot.amount)
+    amount = min(left, held)
+    cost = lot.cost if amount == held else lot.cost * amount / held
+    close = Close(
+        side=deal.side,
+        amount=amount,
+        cost=cost,
+        proceeds=amount * deal.price,
+        opened_at=lot.opened_at,
+        closed_at=deal.at,
+        entry_name=lot.name,
+        exit_name=deal.name,
+    )
+    if amount == held:
+        return close, None
+    remains = lot.amount - amount if lot.amount > 0 else lot.amount + amount
+    return close, Lot(amount=remains, cost=lot.cost - cost, opened_at=lot.opened_at, name=lot.name)
 
 
-_FIRST: Mapping[Method, Callable[[Lot], Decimal]] = {
-    Method.HIFO: lambda lot: lot.price if lot.amount < 0 else -lot.price
-}
+class _Line:
+    """Lots in a line, of which the oldest or the newest is closed first."""
+
+    def __init__(self, *, newest_first: bool) -> None:
+        self._lots = deque[Lot]()
+        self._end = -1 if newest_first else 0
+
+    @property
+    def count(self) -> int:
+        return len(self._lots)
+
+    @property
+    def first(self) -> Lot:
+        """The lot that is closed first."""
+        return self._lots[self._end]
+
+    def add(self, lot: Lot) -> None:
+        """Add a lot, the newest."""
+        self._lots.append(lot)
+
+    def put_first(self, lot: Lot | None) -> None:
+        """Have another lot in the place of the first one, or none."""
+        if lot is not None:
+            self._lots[self._end] = lot
+        elif self._end:
+            self._lots.pop()
+        else:
+            self._lots.popleft()
+
+    def by_age(self) -> tuple[Lot, ...]:
+        return tuple(self._lots)
 
 
-def _order(ledger: Ledger) -> Iterator[int]:
-    """Yield the places of the lots in the order in which they are closed."""
-    places = range(len(ledger.lots))
-    if ledger.method is Method.LIFO:
-        yield from reversed(places)
-    elif ledger.method in _FIRST:
-        first = _FIRST[ledger.method]
-        yield from sorted(places, key=lambda place: first(ledger.lots[place]))
-    else:
-        yield from places
+class _Ranked:
+    """Lots of which the one that cost most (of a short position: that brought least) is closed first.
+
+    Of those that cost the same it is the oldest.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Decimal, int, Lot]] = []
+        self._added = 0
+
+    @property
+    def count(self) -> int:
+        return len(self._heap)
+
+    @property
+    def first(self) -> Lot:
+        """The lot that is closed first."""
+        return self._heap[0][2]
+
+    def add(self, lot: Lot) -> None:
+        """Add a lot, the newest."""
+        heappush(self._heap, (_rank(lot), self._added, lot))
+        self._added += 1
+
+    def put_first(self, lot: Lot | None) -> None:
+        """Have another lot, of the same age, in the place of the first one, or none."""
+        if lot is None:
+            heappop(self._heap)
+        else:
+            heapreplace(self._heap, (_rank(lot), self._heap[0][1], lot))
+
+    def by_age(self) -> tuple[Lot, ...]:
+        return tuple(lot for _, _, lot in sorted(self._heap, key=itemgetter(1)))
+
+
+def _rank(lot: Lot) -> Decimal:
+    return lot.price if lot.amount < 0 else -lot.price

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from domain.analytics.figures import Figures, Fill, Reckoning, Step, Tally
-from domain.analytics.lots import Close, Deal, Ledger, Lot, Method, take
+from domain.analytics.lots import Close, Deal, Ledger, Lot, Method, OpenLots
 from domain.values import ZERO, Side, split_pair
 from projections.analytics import Traded
 
@@ -199,7 +199,7 @@ class Lots:
     def __init__(self, *, method: Method, closed: bool) -> None:
         self._new = Ledger(method=method)
         self._closed = closed
-        self._ledgers: dict[tuple[str, str, str], Ledger] = {}
+        self._open: dict[tuple[str, str, str], OpenLots] = {}
 
     def take(self, traded: Iterable[Traded]) -> list[Row]:
         """Count trades, and return the lots that were sold, if those are asked for."""
@@ -209,7 +209,10 @@ class Lots:
                 continue
             base, quote = split_pair(told.trading_pair)
             key = (told.owner, base, quote)
-            self._ledgers[key], closes = take(self._ledgers.get(key, self._new), _taxed(told.fill, base, quote))
+            lots = self._open.get(key)
+            if lots is None:
+                lots = self._open[key] = OpenLots(self._new)
+            closes = lots.take(_taxed(told.fill, base, quote))
             if self._closed:
                 rows += [_sold(key, close) for close in closes]
         return rows
@@ -218,7 +221,7 @@ class Lots:
         """Return the lots that are held, if those are asked for."""
         if self._closed:
             return []
-        return [_held(key, lot) for key, ledger in self._ledgers.items() for lot in ledger.lots]
+        return [_held(key, lot) for key, open_ in self._open.items() for lot in open_.lots]
 
 
 def _sold(key: tuple[str, str, str], close: Close) -> Row:
