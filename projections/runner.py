@@ -192,6 +192,7 @@ class Projector:
         self._standby_seconds = standby_seconds
         self._applying = asyncio.Lock()
         self._at: dict[str, int] = {}
+        self._put_off: Sequence[str] = ()
 
     async def run(self) -> None:
         """Work until cancelled. Survives a restart of Postgres; raises when the log holds what cannot be read."""
@@ -203,7 +204,7 @@ class Projector:
                 ):
                     await prepare(working, self._views)
                     await self._work(leading, working)
-            except (psycopg.OperationalError, Unavailable, Conflict) as error:
+            except (psycopg.OperationalError, Unavailable) as error:
                 logger.warning("projector_disconnected", error=str(error))
                 await asyncio.sleep(self._standby_seconds / 2)
 
@@ -230,6 +231,7 @@ class Projector:
                     stale += [view for view in won if view not in ready]
                 if building is not None and building.done():
                     ready, building = ready + building.result(), None
+                    led = {view.name for view in (*held, *ready, *stale)}  # the others are looked at again
                 if stale and building is None:
                     building, stale = asyncio.create_task(self._build(stale)), []
                 if ready or again:
@@ -265,7 +267,8 @@ class Projector:
     async def _build(self, stale: Sequence[View]) -> list[View]:
         # Together first, for one pass through the log; apart when one of them cannot be built.
         names = [view.name for view in stale]
-        logger.info("views_building", views=names)
+        if names != self._put_off:
+            logger.info("views_building", views=names)
         try:
             await rebuild(
                 self._database_url,
@@ -274,8 +277,14 @@ class Projector:
                 told=lambda at, of, rate: self._progress.builds(names, Building(at, of, rate)),
                 keeper=True,
             )
-        except (psycopg.OperationalError, Unavailable, Conflict):
+        except (psycopg.OperationalError, Unavailable):
             raise
+        except Conflict as conflict:  # `nectar rebuild` is at work: what it leaves is looked at when it has ended
+            if names != self._put_off:
+                logger.info("views_put_off", views=names, reason=str(conflict))
+            self._put_off = names
+            await asyncio.sleep(self._standby_seconds)
+            return []
         except Exception as error:  # noqa: BLE001 - whatever a view raises is the view's own
             if len(stale) == 1:
                 self._give_up(stale[0], error)

@@ -1,17 +1,20 @@
 """The projector: one leads, the others stand by, and what fails stops alone."""
 
+import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from time import perf_counter
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from commands.ports import Log
 from domain.events import Recorded
 from domain.orders import OrderFailed
 from projections import accounts, orders, runner
 from projections.runner import Progress
+from projections.shadows import claimed
 from projections.view import Changes, Connection, dump, take
 from projections.views import VIEWS
 from tests.appends import added, origin, write
@@ -117,6 +120,24 @@ async def test_a_view_that_cannot_be_built_does_not_keep_others_from_being_built
     async with projecting(database_url, log, views) as progress:
         assert await reached(progress, end, "accounts")
         assert list(progress.failures) == list(progress.stuck_at) == ["orders"]
+
+
+async def test_what_somebody_else_builds_is_waited_for_and_all_else_goes_on(database_url: str, log: Log):
+    changed = msgspec.structs.replace(orders.VIEW, revision=orders.VIEW.revision + 1)
+    others = [view.name for view in VIEWS if view is not orders.VIEW]
+    async with AsyncExitStack() as elsewhere:
+        await elsewhere.enter_async_context(claimed(database_url, changed))  # as `nectar rebuild` does
+        with capture_logs() as lines:
+            async with projecting(database_url, log, [changed if v is orders.VIEW else v for v in VIEWS]) as progress:
+                async with asyncio.timeout(PATIENCE):
+                    while not any(line["event"] == "views_put_off" for line in lines):
+                        await asyncio.sleep(0.01)
+                end = await tell(log, [*account(), placed("a")])
+                assert await reached(progress, end, *others)
+                assert (progress.led, progress.positions["orders"]) == (frozenset(others), -1)
+                await elsewhere.aclose()
+                assert await reached(progress, end)
+    assert [line["event"] for line in lines] == ["views_building", "views_put_off"]
 
 
 async def test_who_stands_by_sees_the_progress_and_takes_over(database_url: str, log: Log, connection: Connection):
