@@ -193,7 +193,8 @@ class Lots:
     """The tax lots of each account's assets: those that are held, or those that were sold.
 
     Of spot trades alone. What was paid to buy is part of the cost and what was paid to sell is taken off the proceeds;
-    a fee in the asset itself makes the lot smaller. Fees in other tokens are not in these figures.
+    a fee in the asset itself makes the lot smaller, and what it is above the lot comes from earlier ones. Fees in other
+    tokens are not in these figures.
     """
 
     def __init__(self, *, method: Method, closed: bool) -> None:
@@ -212,7 +213,8 @@ class Lots:
             lots = self._open.get(key)
             if lots is None:
                 lots = self._open[key] = OpenLots(self._new)
-            closes = lots.take(_taxed(told.fill, base, quote))
+            deal = _taxed(told.fill, base, quote)
+            closes = () if deal is None else lots.take(deal)
             if self._closed:
                 rows += [_sold(key, close) for close in closes]
         return rows
@@ -255,10 +257,12 @@ def _held(key: tuple[str, str, str], lot: Lot) -> Row:
     }
 
 
-def _taxed(fill: Fill, base: str, quote: str) -> Deal:
-    paid = fill.fees.get(quote, ZERO)
-    kept = fill.fees.get(base, ZERO)
-    bought = fill.side is Side.BUY
-    amount = fill.amount - kept if bought else fill.amount + kept
-    worth = fill.notional + paid if bought else fill.notional - paid
-    return Deal(side=fill.side, amount=amount, price=worth / amount, at=fill.at, name=fill.trade_id)
+def _taxed(fill: Fill, base: str, quote: str) -> Deal | None:
+    """Return what a trade brought and took, fees among it; None where they leave nothing of the asset to tell of."""
+    sign = 1 if fill.side is Side.BUY else -1
+    came = sign * fill.amount - fill.fees.get(base, ZERO)
+    paid = sign * fill.notional + fill.fees.get(quote, ZERO)
+    if not came:
+        return None
+    side = Side.BUY if came > 0 else Side.SELL
+    return Deal(side=side, amount=abs(came), price=paid / came, at=fill.at, name=fill.trade_id)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
 import polars as pl
@@ -11,15 +12,19 @@ import pytest
 from adapters import tables
 from adapters.http import answers
 from adapters.http.requests import Request
+from domain.analytics.figures import Fill
+from domain.analytics.lots import Method
 from domain.errors import Unavailable
+from domain.values import Side
 from projections import analytics
-from projections.analytics import Chosen
+from projections.analytics import Chosen, Traded
 from projections.pool import Pool
 from read_api import analytics as routes
 from read_api import settle
+from read_api.analytics.rows import Lots
 from read_api.settle import Reads
 from tests.projections.archived import ARCHIVES
-from tests.projections.given import filled, placed
+from tests.projections.given import AT, filled, placed
 from tests.read_api.conftest import Server, pool, server, template
 
 if TYPE_CHECKING:
@@ -106,6 +111,46 @@ async def test_lots_are_those_that_are_held_or_those_that_were_sold(server: Serv
     (sold,) = (await server.ask("/analytics/lots?which=closed"))["data"]
     assert (sold["amount"], sold["cost"], sold["proceeds"], sold["gain"]) == ("0.5", "50.05", "59.9", "9.85")
     assert (sold["opened_by"], sold["closed_by"]) == ("t1", "t2")
+
+
+@pytest.mark.parametrize(
+    ("fee", "held", "sold"),
+    [
+        ("0.25", [("1", "100"), ("0.75", "200")], []),
+        ("1", [("1", "100")], []),  # nothing came and nothing went
+        ("1.25", [("0.75", "75")], [("0.25", "25", "-200", "-225")]),
+        ("-0.5", [("1", "100"), ("1.5", "200")], []),
+    ],
+)
+def test_a_fee_in_what_was_bought_is_paid_of_it_and_then_of_what_was_held(
+    fee: str, held: list[tuple[str, ...]], sold: list[tuple[str, ...]]
+):
+    def bought(trade: str, price: int, fee: str) -> Traded:
+        fill = Fill(
+            market=("account", "me", "paper", "BNB-USDT"),
+            trade_id=trade,
+            side=Side.BUY,
+            amount=Decimal(1),
+            price=Decimal(price),
+            at=AT,
+            fees={"BNB": Decimal(fee)},
+        )
+        return Traded(
+            kind="account",
+            owner="me",
+            connector="paper",
+            trading_pair="BNB-USDT",
+            controller=None,
+            order_id="o",
+            fill=fill,
+        )
+
+    told = [bought("t1", 100, "0"), bought("t2", 200, fee)]
+    lots, closed = Lots(method=Method.FIFO, closed=False), Lots(method=Method.FIFO, closed=True)
+    lots.take(told)
+    assert [(row["amount"], row["cost"]) for row in lots.rest()] == [tuple(map(Decimal, one)) for one in held]
+    rows = [tuple(row[name] for name in ("amount", "cost", "proceeds", "gain")) for row in closed.take(told)]
+    assert rows == [tuple(map(Decimal, one)) for one in sold]
 
 
 @pytest.mark.parametrize("route", ["performance", "equity", "trades", "lots"])
