@@ -1,18 +1,33 @@
 """Rows as Parquet, by polars, which is an optional part (`nectar[parquet]`)."""
 
+import fcntl
+import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from domain.errors import Invalid, Unavailable
 
 _ROWS = 20_000  # in memory together, and in a row group
 _BYTES = 64 * 1024
+_PREFIX = "nectar-table-"
 
 
 class Tables:
     """The port `Tables` of reads."""
+
+    def __init__(self) -> None:
+        """Remove what servers that were killed have left in the folder for temporary files."""
+        for folder in Path(gettempdir()).glob(f"{_PREFIX}*"):
+            # No folder, another user's, or in use: a server holds its own as long as it lives.
+            with (
+                suppress(NotADirectoryError, PermissionError, BlockingIOError),
+                _held(folder, fcntl.LOCK_EX | fcntl.LOCK_NB) as there,
+            ):
+                if there:
+                    shutil.rmtree(folder)
 
     @contextmanager
     def parquet(self) -> Iterator["Parquet"]:
@@ -21,8 +36,36 @@ class Tables:
             import polars as pl  # noqa: F401
         except ImportError as e:
             raise Invalid("Parquet needs an optional part: pip install 'nectar[parquet]'. CSV does not.") from e
-        with TemporaryDirectory(prefix="nectar-table-") as folder:
-            yield Parquet(Path(folder))
+        with _folder() as folder:
+            yield Parquet(folder)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Lend a folder that nobody takes for left behind; it is gone when the block ends."""
+    while True:
+        with TemporaryDirectory(prefix=_PREFIX) as made, _held(folder := Path(made), fcntl.LOCK_EX) as there:
+            if there:  # else a server that began just now has removed it, before it was held
+                yield folder
+                return
+
+
+@contextmanager
+def _held(folder: Path, how: int) -> Iterator[bool]:
+    """Hold a folder, which whatever ends this process lets go, and say whether it is there.
+
+    Raises `BlockingIOError` where somebody else holds it, and `how` says not to wait.
+    """
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(opened, how)
+        yield folder.exists()
+    finally:
+        os.close(opened)
 
 
 class Parquet:
