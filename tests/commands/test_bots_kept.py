@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,7 +12,7 @@ from commands.bots.outcomes import AwaitDeployment, AwaitStart, AwaitStop
 from commands.bots.stopping import StartBot, StopAndArchive, StopBot
 from commands.ports import Write
 from commands.ports.bots import Instance
-from domain.bots import ArchivePlace, BotDeployed, BotFailed, BotLost
+from domain.bots import ArchivePlace, BotDeployed, BotFailed, BotLost, BotWoundDown
 from domain.errors import Conflict, Unavailable
 from tests.commands.bots import NAME, controllers, desk, kinds, life, running, settled, until
 from tests.commands.world import World, world
@@ -197,6 +198,28 @@ async def test_a_start_is_tried_for_a_while_however_long_something_else_was_trie
 
         await until(failed)
         assert 60 <= (w.time.now - began).total_seconds() < 90
+
+
+async def test_a_server_that_was_away_longer_than_the_limit_still_tells_the_bot_and_waits_for_it():
+    async with desk() as w:
+        await running(w)
+        w.fleet.line.connected = False
+        await w.do(StopAndArchive(instance=NAME, archive=HERE))
+    w.fleet.line.disappear(NAME)
+    w.fleet.line.connected = True
+    w.time.now += timedelta(seconds=10 * w.fleet.port().wind_down_seconds)
+    async with world(w) as later:
+        began = later.time.now
+
+        async def tried_in_vain() -> bool:
+            return later.time.now > began + timedelta(seconds=30)
+
+        await until(tried_in_vain)
+        w.fleet.line.appear(NAME)
+        await settled(later, "StopRequested", "StopTold", "WoundDown", "Stopped", "Archived", "Cleared")
+        assert [command for _, command, _ in w.fleet.line.sent] == ["stop"]
+        [wound_down] = [event for event in await life(later) if isinstance(event, BotWoundDown)]
+        assert wound_down.by_itself
 
 
 async def test_bots_of_another_runtime_are_not_taken_for_ended():

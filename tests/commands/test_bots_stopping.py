@@ -1,7 +1,6 @@
 """Stopping, archiving and starting again: each step follows from the bot's own word, or from a limit."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from commands.ports import Write
 from domain.bots import ArchivePlace, BotFailed, BotReturned, BotStopTold, BotWoundDown
 from domain.errors import Invalid, NotFound, Unavailable
 from tests.commands.bots import NAME, desk, kinds, life, report, running, settled, until
-from tests.commands.world import World, world
+from tests.commands.world import World
 from tests.fakes.fleet import BUCKET
 
 HERE = ArchivePlace()
@@ -206,29 +205,6 @@ async def test_a_bot_that_is_never_heard_is_put_away_by_the_limit():
         told = await last(w, BotStopTold)
         assert isinstance(told, BotStopTold)
         assert (told.status, "was not heard since this server was started" in told.message) == (None, True)
-
-
-async def test_a_server_that_was_away_longer_than_the_limit_still_tells_the_bot_and_waits_for_it():
-    async with desk() as w:
-        await running(w)
-        w.fleet.line.connected = False
-        await w.do(StopAndArchive(instance=NAME, archive=HERE))
-    w.fleet.line.disappear(NAME)
-    w.fleet.line.connected = True
-    w.time.now += timedelta(seconds=10 * w.fleet.port().wind_down_seconds)
-    async with world(w) as later:
-        began = later.time.now
-
-        async def tried_in_vain() -> bool:
-            return later.time.now > began + timedelta(seconds=30)
-
-        await until(tried_in_vain)
-        w.fleet.line.appear(NAME)
-        await settled(later, *AWAY)
-        assert len(of(later, "stop")) == 1
-        wound_down = await last(later, BotWoundDown)
-        assert isinstance(wound_down, BotWoundDown)
-        assert wound_down.by_itself
 
 
 async def test_a_bot_that_is_never_heard_has_a_way_out_that_is_told(monkeypatch):
