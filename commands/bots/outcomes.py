@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from commands.bots.steps import not_heard
 from commands.bus import Call, Command, Handlers, Outcome
 from commands.folding import load
 from commands.ports import Log
@@ -105,11 +106,9 @@ def _not_told(instance: str, bot: Bot, fleet: Fleet) -> str:
             f"Bot {instance} could not be told to stop so far: no connection to the broker: {broker.why}; it will be"
             " told when there is one"
         )
-    heard_at = broker.bots.get(instance)
-    if bot.started_at is not None and (heard_at is None or heard_at < bot.started_at):
-        who = "this server" if heard_at is None else "it"
+    if why := not_heard(instance, bot, broker):
         return (
-            f"Bot {instance} could not be told to stop so far: it was not heard since {who} was started. It will be"
+            f"Bot {instance} could not be told to stop so far: it {why}. It will be"
             f" told when it is heard; if it never is, POST /bot-orchestration/stop-and-archive-bot/{instance} ends its"
             f" container all the same, {fleet.wind_down_seconds:.0f} s later (BOT_STOP_TIMEOUT), and archives its files"
         )

@@ -14,6 +14,7 @@ from commands.bus import origin_of_process
 from commands.deciding import decide
 from commands.folding import fold, load
 from commands.ports import Ports
+from commands.ports.bots import Broker
 from domain import accounts
 from domain.bots import (
     NEW,
@@ -226,14 +227,11 @@ class Life:
         """
         last = self._ports.clock() + timedelta(seconds=HEARTBEAT_SECONDS)
         while (broker := self._fleet.line.broker()).connected:
-            heard_at = broker.bots.get(self.instance)
-            if bot.started_at is None or (heard_at is not None and heard_at >= bot.started_at):
+            why = not_heard(self.instance, bot, broker)
+            if why is None:
                 return
             if self._ports.clock() >= last:
-                who = "this server" if heard_at is None else "it"
-                raise Unavailable(
-                    f"Bot {self.instance} was not heard since {who} was started, so that it cannot be told anything"
-                )
+                raise Unavailable(f"Bot {self.instance} {why}, so that it cannot be told anything")
             await self._pause(POLL_SECONDS)
 
     async def _wind_down(self, bot: Bot) -> Sequence[Decision]:
@@ -324,6 +322,14 @@ class Life:
 
 def _starts(step: Step, bot: Bot) -> bool:
     return step in {Step.PREPARE, Step.START} or bot.starting
+
+
+def not_heard(instance: str, bot: Bot, broker: Broker) -> str | None:
+    """Return since when a bot was not heard that cannot be told anything for that; None where it may be told."""
+    heard_at = broker.bots.get(instance)
+    if bot.started_at is None or (heard_at is not None and heard_at >= bot.started_at):
+        return None
+    return f"was not heard since {'this server' if heard_at is None else 'it'} was started"
 
 
 def answer_of(answer: Mapping[str, object] | None) -> tuple[int | None, str]:
