@@ -1,57 +1,93 @@
 """Requests keep apart by their cost, and by no more."""
 
 import asyncio
+import selectors
+from collections.abc import Awaitable, Callable
+
+import pytest
 
 from adapters.exchanges.throttle import Throttle
 
 
-async def left(throttle: Throttle, *costs: float | None) -> list[float]:
-    """Return when each of several requests that want to leave at once may, in milliseconds from the first."""
-    loop = asyncio.get_running_loop()
-    turns = []
+class Clockwork(asyncio.SelectorEventLoop):
+    """A loop in which waiting takes no time: its clock goes on by what would have been waited for."""
 
-    async def one(cost: float | None) -> None:
-        await throttle(cost)
-        turns.append(loop.time() * 1000)
+    def __init__(self) -> None:
+        self.now = 0.0
+        super().__init__(_Selector(self))
 
-    await asyncio.gather(*map(one, costs))
-    return [turn - turns[0] for turn in turns]
+    def time(self) -> float:
+        return self.now
 
 
-async def test_a_request_after_quiet_waits_for_nothing():
-    throttle, loop = Throttle(20), asyncio.get_running_loop()
-    await throttle(1)
-    free_at = loop.time() + 0.02
-    while loop.time() < free_at:
-        await asyncio.sleep(0)
-    began = loop.time()
-    await throttle(1)
-    assert loop.time() - began < 0.01
+class _Selector(selectors.DefaultSelector):
+    def __init__(self, loop: Clockwork) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout=None):
+        ready = super().select(0)
+        if not ready and timeout:
+            self._loop.now += timeout
+        return ready
 
 
-async def test_requests_keep_apart_by_the_cost_of_the_one_before():
-    first, second, third, last = await left(Throttle(10), 3, 0.5, None, 1)
-    assert first == 0
-    assert second >= 29
-    assert third >= 34
-    assert last >= 44
+def run(story: Callable[[Callable[[], float]], Awaitable[None]]) -> None:
+    """Run a story on such a loop; it gets the clock, in milliseconds."""
+    with asyncio.Runner(loop_factory=Clockwork) as runner:
+
+        async def told() -> None:
+            await story(lambda: asyncio.get_running_loop().time() * 1000)
+
+        runner.run(told())
 
 
-async def test_a_venue_without_a_limit_keeps_nobody_waiting():
-    throttle = Throttle(-1)
-    async with asyncio.timeout(1):
+def test_a_request_after_quiet_waits_for_nothing():
+    async def story(clock):
+        throttle = Throttle(20)
+        await throttle(1)
+        await asyncio.sleep(0.02)
+        began = clock()
+        await throttle(1)
+        assert clock() == began
+
+    run(story)
+
+
+def test_requests_keep_apart_by_the_cost_of_the_one_before():
+    async def story(clock):
+        throttle, turns = Throttle(10), []
+
+        async def one(cost: float | None) -> None:
+            await throttle(cost)
+            turns.append(clock())
+
+        await asyncio.gather(*map(one, (3, 0.5, None, 1)))
+        assert turns == [pytest.approx(turn) for turn in (0, 30, 35, 45)]
+
+    run(story)
+
+
+def test_a_venue_without_a_limit_keeps_nobody_waiting():
+    async def story(clock):
+        throttle = Throttle(-1)
         for _ in range(1000):
             await throttle(100)
+        assert clock() == 0
+
+    run(story)
 
 
-async def test_requests_that_gave_up_take_no_time_of_those_behind_them():
-    throttle, loop = Throttle(100), asyncio.get_running_loop()
-    began = loop.time()
-    await throttle()
-    gone = [asyncio.create_task(throttle()) for _ in range(100)]
-    await asyncio.sleep(0)
-    for task in gone:
-        task.cancel()
-    await asyncio.wait(gone)
-    await throttle()
-    assert 0.09 <= loop.time() - began < 1
+def test_requests_that_gave_up_take_no_time_of_those_behind_them():
+    async def story(clock):
+        throttle = Throttle(100)
+        await throttle()
+        gone = [asyncio.create_task(throttle()) for _ in range(100)]
+        await asyncio.sleep(0)
+        for task in gone:
+            task.cancel()
+        await asyncio.wait(gone)
+        await throttle()
+        assert clock() == pytest.approx(100)
+
+    run(story)

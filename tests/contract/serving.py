@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,18 @@ def until(condition: Callable[[], T | None], seconds: float = 20) -> T:
         assert time.monotonic() < last, f"still not so after {seconds} s"
         time.sleep(0.02)
     return given
+
+
+def answered_while(server: "Nectar", slow: Callable[[int], int], times: int) -> int:
+    """Return how often `/health` has answered while `slow` ran so many times, on four threads."""
+    answers = 0
+    with ThreadPoolExecutor(4) as at_once, httpx.Client(base_url=server.url) as watch:
+        running = [at_once.submit(slow, number) for number in range(times)]
+        while not all(one.done() for one in running):
+            watch.get("/health").raise_for_status()
+            answers += 1
+        assert sorted(one.result() for one in running) == list(range(times))
+    return answers
 
 
 class Nectar:

@@ -212,7 +212,7 @@ async def test_a_fill_on_a_venues_stream_is_heard_in_the_live_log(live, venue):
         assert (event["type"], event["stream"]) == ("OrderFilled", f"order-{order['order_id']}")
 
 
-async def test_a_server_stops_in_seconds_however_many_listen(servers):
+async def test_a_server_stops_however_many_listen(servers):
     server = servers()
     auth = aiohttp.BasicAuth("admin", "admin")
     async with aiohttp.ClientSession(auth=auth) as session:
@@ -223,14 +223,12 @@ async def test_a_server_stops_in_seconds_however_many_listen(servers):
             {"action": "subscribe", "type": "order_book", "connector": "paper", "trading_pair": "BTC-USDT"}
         )
         await heard_of(socket, "order_book", "order_book_paper_BTC-USDT")
-        began = asyncio.get_running_loop().time()
         stopping = asyncio.create_task(asyncio.to_thread(server.stop))
         assert b'"AccountAdded"' in await feed.read()  # to its end, which is a clean one
         while (message := await socket.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
             pass
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
         await stopping
-        assert asyncio.get_running_loop().time() - began < 15
         assert server.process is not None
         assert server.process.returncode == 0
         await silent.close()

@@ -1,10 +1,11 @@
 """The arithmetic of lots and figures, by hand and by property."""
 
+import sys
+import tracemalloc
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate
-from time import process_time
 
 import msgspec
 import pytest
@@ -353,11 +354,28 @@ def test_what_is_held_without_known_lots_is_not_gone_on_from():
 
 @pytest.mark.parametrize("method", Method)
 def test_a_trade_costs_the_same_however_many_lots_are_open(method):
-    (trade,) = deals((BUY, "1", "100"))
-    began = process_time()
-    held = OpenLots(Ledger(method=method))
-    for _ in range(20_000):
-        held.take(trade)
-    for _ in range(200):
-        held.take(msgspec.structs.replace(trade, side=SELL, amount=Decimal("0.1")))
-    assert process_time() - began < 0.5
+    (bought,) = deals((BUY, "1", "100"))
+    sold = msgspec.structs.replace(bought, side=SELL, amount=Decimal("0.1"))
+
+    def expense(lots: int) -> tuple[int, bool]:
+        held = OpenLots(Ledger(method=method))
+        for _ in range(lots):
+            held.take(bought)
+        calls, copied = 0, False
+
+        def count(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+
+        before = sys.getprofile()
+        tracemalloc.start()
+        sys.setprofile(count)
+        try:
+            held.take(sold)
+        finally:
+            sys.setprofile(before)
+            copied = tracemalloc.get_traced_memory()[1] > 8 * lots  # a pointer to each is the least of a copy
+            tracemalloc.stop()
+        return calls, copied
+
+    assert expense(20_000) == (expense(2_000)[0], False)

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.layout.sources import files, tree_of
+from tests.layout.sources import ROOT, files, tree_of
 
 IMPURE_MODULES = {
     "asyncio",
@@ -27,7 +27,7 @@ IMPURE_NAMES = {"uuid1", "uuid3", "uuid4", "uuid5", "getrandom", "urandom"}
 IMPURE_CALLS = {"open", "input", "print", "eval", "exec", "breakpoint", "__import__"}
 CLOCKS = {"now", "utcnow", "today"}
 # A clock that measures how long something took tells nobody what time it is.
-STOPWATCHES = {"monotonic", "perf_counter"}
+STOPWATCHES = {"monotonic", "perf_counter", "process_time", "thread_time"}
 
 
 def names_in(node: ast.AST) -> set[str]:
@@ -70,3 +70,25 @@ def test_only_adapters_read_a_clock(file):
         assert not found & CLOCKS, f"{file}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.ImportFrom) and node.module == "time":
             assert found <= {"time", *STOPWATCHES}, f"{file}:{node.lineno}"
+
+
+def seconds_since(node: ast.AST) -> bool:
+    """Return whether an expression is a clock's time less another one."""
+    return (
+        isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Sub)
+        and isinstance(node.left, ast.Call)
+        and isinstance(node.left.func, ast.Attribute | ast.Name)
+        and (node.left.func.attr if isinstance(node.left.func, ast.Attribute) else node.left.func.id)
+        in {"time", *STOPWATCHES}
+    )
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("tests/**/test_*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_test_fails_because_a_machine_is_slow(file):
+    for assertion in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Assert)):
+        for node in ast.walk(assertion):
+            if isinstance(node, ast.Compare):
+                pairs = zip([node.left, *node.comparators], node.ops, strict=False)
+                at_most = any(seconds_since(left) and isinstance(op, ast.Lt | ast.LtE) for left, op in pairs)
+                assert not at_most, f"{file}:{node.lineno}: make bench shows how fast something is"

@@ -1,3 +1,7 @@
+import asyncio
+
+from psycopg import AsyncCursor
+
 from tests.projections.given import (
     AT,
     accepted,
@@ -156,6 +160,31 @@ async def test_pages_show_every_order_once_whatever_is_filtered(server):
     assert (len({trade["trade_id"] for trade in trades}), totals) == (11, {11})
     active, totals = await pages(server, "/trading/orders/active", limit=7, connector_names=["paper"])
     assert (len({order["order_id"] for order in active}), totals) == (23, {23})
+
+
+# Defect 31: a page must not cost a question for each order on it.
+async def test_a_full_page_asks_the_database_no_more_than_an_empty_one(server, monkeypatch):
+    asked, mine, execute = [], asyncio.current_task(), AsyncCursor.execute
+
+    async def counted(cursor, query, *rest, **options):
+        if asyncio.current_task() is mine:  # and not the projector
+            asked.append(query)
+        return await execute(cursor, query, *rest, **options)
+
+    monkeypatch.setattr(AsyncCursor, "execute", counted)
+
+    async def cost_of(orders: int) -> int:
+        asked.clear()
+        for path in ("/trading/orders/search", "/trading/orders/active", "/trading/trades"):
+            assert len((await server.ask(path, {"limit": 1000}))["data"]) == orders
+        return len(asked)
+
+    await server.told(MASTER)
+    cost = await cost_of(0)
+    assert cost > 0
+    ids = [f"n{n}" for n in range(200)]
+    await server.told([told for i in ids for told in (placed(i), accepted(i), filled(i, f"t{i}", "1", "100"))])
+    assert await cost_of(200) <= cost
 
 
 async def test_times_are_milliseconds_and_both_ends_count(server):

@@ -1,7 +1,6 @@
 """Whatever goes wrong at a venue or on the way there, the log ends up telling what the venue did."""
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -31,7 +30,6 @@ EVERYTHING = frozenset(
 )
 STREAM = frozenset({"stream"})
 DOWN = Pull(lever=Lever.FAIL_BEFORE, on=EVERYTHING, status=503)
-TAKES_OVER_SECONDS = 10.0
 
 
 @contextmanager
@@ -240,9 +238,7 @@ def test_a_second_server_takes_over_the_account_streams(scene: Scene):
         assert "account_connected" not in second.output()
         scene.nectar.kill()
         scene.move("BTC-USDT", "58000")
-        began = time.monotonic()
         until(lambda: status(scene, order_id) is Status.FILLED)
-        assert time.monotonic() - began < TAKES_OVER_SECONDS
         until(second.is_ready)
         place(scene, second, price=57_000)
         scene.agree(server=second)
