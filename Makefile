@@ -7,8 +7,10 @@ STAMP := $(VENV)/.set-up
 COVERING := tests/domain tests/commands tests/adapters/test_feeds.py $(wildcard tests/adapters/test_candle*.py) \
 	tests/http/test_errors.py tests/http/test_bodies.py tests/read_api/test_candles.py tests/read_api/test_strategies.py \
 	tests/write_api/test_strategies.py tests/contract/test_strategies.py
-# What runs whole servers comes first, so that no worker is left with it at the end. One more worker than there are
-# cores: these tests wait half of their time.
+# Its cases are made when tests are collected, which every worker does for itself: a process of its own makes them once.
+SCHEMA := tests/contract/test_schema.py
+# What runs whole servers comes first, so that no worker is left with it at the end. More workers than there are cores:
+# these tests wait half of their time.
 LONGEST := tests/venues tests/faults tests/contract tests/ports tests/adapters
 READING := domain/strategies/configs.py,domain/strategies/expressions.py,domain/strategies/modules.py,domain/strategies/templates.py,domain/strategies/types.py
 CODE := adapters commands domain migrations projections read_api write_api tests
@@ -20,7 +22,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-.PHONY: help setup run test lint format bench storm lock clean test-packages
+# What is compiled once is kept: many processes are started.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup run test lint format bench storm lock clean test-packages test-decisions test-schema
 
 help: ## Show this.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -30,12 +35,19 @@ setup: $(STAMP) ## Make the environment in .venv; does nothing when nothing has 
 run: $(STAMP) ## Start the server on http://127.0.0.1:8000 (ARGS="--port 8001").
 	@$(BIN)/nectar serve $(ARGS)
 
-test: $(STAMP) test-packages lint ## Run every check and every test.
-	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report= $(COVERING)
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(COVERING)) $(LONGEST) tests
+test: ## Run every check and every test.
+	@$(MAKE) --no-print-directory -j 2 setup test-packages
+	@$(MAKE) --no-print-directory -j 3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) lint test-decisions test-schema
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(COVERING) $(SCHEMA)) $(LONGEST) tests
 	@echo "Decisions are covered to the last branch, but for what reads Python source, which has other tests, too:"
 	$(BIN)/coverage report --include='domain/*' --omit='$(READING)' --fail-under=100
 	$(BIN)/coverage report --include='$(READING)' --fail-under=85
+
+test-decisions: $(STAMP)
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report= $(COVERING)
+
+test-schema: $(STAMP)
+	$(BIN)/pytest $(SCHEMA)
 
 lint: $(STAMP) ## Run the checks that need no server.
 	$(BIN)/ruff check $(CODE)
