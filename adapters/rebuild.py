@@ -36,7 +36,7 @@ from projections.view import WHOLE, Part, Stuck, View, checkpoints, connect, pre
 from projections.views import VIEWS
 
 _LOOK_SECONDS = 0.1
-_SPAN = 40_000  # positions at a time: most orders begin and end within them, and their rows are written once
+_SPAN = 20_000  # positions at a time: most orders begin and end within them, and their rows are written once
 _SPANS_OF_GARBAGE = 8  # what cycles keep of so many spans is little; to look for it after each costs a tenth
 _STEPS = 50  # a shorter log is taken in so many, as long as each is worth it
 _MANY = 100_000  # a view with fewer events is not worth a process of its own
@@ -227,7 +227,7 @@ async def _jobs(database_url: str, views: Sequence[View], cores: int) -> tuple[d
         counted = dict(await (await connection.execute(_TYPES, [_SAMPLE, total])).fetchall())
     scale = max(1.0, total / _SAMPLE)
     sizes = {view.name: scale * sum(counted.get(event.__name__, 0) for event in view.handles) for view in views}
-    sizes |= {view.name: float(total) for view in views if view.copy is not None or not view.handles}
+    sizes |= {view.name: float(total) for view in views if not view.handles}
     large = sorted((view for view in views if sizes[view.name] >= _MANY), key=lambda view: -sizes[view.name])
     parts = await begin(database_url, {view: cores if view in large and view.by_stream else 1 for view in views})
     waiting = {name: _Job([name]) for name, dealt in parts.items() if len(dealt) > 1}

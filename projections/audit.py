@@ -1,8 +1,13 @@
-"""An index of every event by type, actor and story. What happened stands in the log itself, and is read from there."""
+"""In which blocks of the log are events of a type, of an actor, of a story. They themselves are read from the log.
+
+A block is as many positions as are read at once anyway; an index of every event would say no more, and cost a rebuild
+half of what the rows of orders do. A block is entered when the log has passed it, so that each is entered once. What is
+behind the last one is looked through.
+"""
 
 # ruff: noqa: S608 - queries are put together from constants of this file
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
@@ -15,30 +20,62 @@ from projections.moments import last_before, last_by
 from projections.view import Changes, Connection, View
 
 _TABLES = """
-    create table audit (
-        position       bigint not null,
-        type           text   not null,
-        actor          text   not null,
-        correlation_id uuid   not null
+    create table audit_words (
+        kind  text   not null,
+        word  text   not null,
+        block bigint not null
+    );
+    create table audit_stories (
+        correlation_id uuid   not null,
+        block          bigint not null
+    );
+    create table audit_end (
+        line  integer primary key,
+        block bigint  not null
     );
 """
 
 _INDEXES = """
-    alter table audit add primary key (position);
-    create index on audit (type, position);
-    create index on audit (actor, position);
-    create index on audit (correlation_id, position);
+    alter table audit_words add primary key (kind, word, block);
+    create index on audit_words (block);
+    alter table audit_stories add primary key (correlation_id, block);
+    create index on audit_stories using brin (block);
 """
+
+_BLOCK_BITS = 8
+_BLOCK: LiteralString = "256"
+"""Positions in a block: some 20 pages of the log."""
+_FEW, _MANY = 2, 512
+"""So many blocks are looked through at first, and at most at once; in between, four times as many as before."""
+
+_RANGE: LiteralString = "from log.events where shard = 0 and position >= %s and position < %s"
 
 
 async def copy(changes: Changes, after: int, through: int) -> None:
-    """Take a range of the log in, straight from its table."""
+    """Enter the blocks that end in a range of the log, straight from its table."""
+    end = through + 1 >> _BLOCK_BITS
+    if after + 1 >> _BLOCK_BITS == end:
+        return
+    # Not behind `after`: the block in which it lies may end at a position that is left out.
+    entered = await changes.rows("select block from audit_end", [])
+    positions = [entered[0][0] << _BLOCK_BITS if entered else 0, end << _BLOCK_BITS]
     await changes.write(
-        "audit",
-        "insert into audit (position, type, actor, correlation_id)"
-        " select position, type, actor, correlation_id from log.events"
-        " where shard = 0 and position > %s and position <= %s order by position",
-        [after, through],
+        "audit_words",
+        "insert into audit_words (kind, word, block) select distinct kind, word, block"
+        f" from (select distinct type, actor, position / {_BLOCK} as block {_RANGE}) e,"
+        " lateral (values ('type', type), ('actor', actor)) w (kind, word)",
+        positions,
+    )
+    await changes.write(
+        "audit_stories",
+        "insert into audit_stories (correlation_id, block)"
+        f" select distinct correlation_id, position / {_BLOCK} {_RANGE}",
+        positions,
+    )
+    await changes.write(
+        "audit_end",
+        "insert into audit_end (line, block) values (1, %s) on conflict (line) do update set block = excluded.block",
+        [end],
     )
 
 
@@ -46,12 +83,27 @@ async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
     """Let go of what was dropped of the log."""
     for recorded in events:
         if isinstance(recorded.event, UpdatesDropped):
+            first, last = recorded.event.first >> _BLOCK_BITS, recorded.event.last >> _BLOCK_BITS
+            blocks = [first, last, first << _BLOCK_BITS, (last + 1 << _BLOCK_BITS) - 1]
             await changes.write(
-                "audit",
-                "delete from audit a where position between %s and %s"
-                " and not exists (select from log.events e where e.shard = 0 and e.position = a.position)",
-                [recorded.event.first, recorded.event.last],
+                "audit_words",
+                f"delete from audit_words a where block between %s and %s and not exists ({_LEFT}"
+                " cross join lateral (values ('type', e.type), ('actor', e.actor)) w (kind, word)"
+                f" {_LEFT_IN_BLOCK} and w.kind = a.kind and w.word = a.word)",
+                blocks,
             )
+            await changes.write(
+                "audit_stories",
+                f"delete from audit_stories a where block between %s and %s and not exists ({_LEFT} {_LEFT_IN_BLOCK}"
+                " and e.correlation_id = a.correlation_id)",
+                blocks,
+            )
+
+
+_LEFT: LiteralString = "select from log.events e"
+_LEFT_IN_BLOCK: LiteralString = (
+    f"where e.shard = 0 and e.position between %s and %s and e.position / {_BLOCK} = a.block"
+)
 
 
 VIEW = View(name="audit", tables=_TABLES, indexes=_INDEXES, handles=(UpdatesDropped,), apply=apply, copy=copy)
@@ -97,51 +149,16 @@ async def search(
     Positions are above `above` and at most `upto`; times, both inclusive, are turned into positions first, because in
     the log time follows position.
     """
-    values = {
-        "before": before,
-        "above": above,
-        "upto": upto,
-        "stream": stream,
-        "type": type_,
-        "actor": actor,
-        "correlation_id": correlation_id,
-        "since": since,
-        "until": until,
-    }
-    return await _found(connection, values, limit, " desc")
-
-
-async def _found(
-    connection: Connection, values: Mapping[str, object], limit: int, direction: LiteralString
-) -> list[Entry]:
-    """Return the first events that match, in the order of positions or against it."""
-    stream = values.get("stream")
-    conditions = [_CONDITIONS[name] for name, value in values.items() if value is not None and name in _CONDITIONS]
-    # A stream has an index of its own in the log; everything else is found here.
-    source: LiteralString = "log.events e" if stream is not None else "audit a join log.events e on e.shard = 0"
-    joined: LiteralString = "" if stream is not None else " and e.position = a.position"
-    key: LiteralString = "e" if stream is not None else "a"
-    # In a stream, versions are in the order of positions, and they are what its index holds.
-    order: LiteralString = "e.version" if stream is not None else "a.position"
-    where = (" where " + " and ".join(conditions)).replace("@", key) if conditions else ""
-    found = await connection.execute(
-        f"select {_ENTRY} from {source}{joined}{where} order by {order}{direction} limit %(limit)s",
-        {**values, "limit": limit},
+    first, last = await _bounds(connection, since, until)
+    return await _found(
+        connection,
+        stream=stream,
+        words={"type": type_, "actor": actor, "correlation_id": correlation_id},
+        above=max(first, above or 0),
+        upto=min(last, _END if upto is None else upto, _END if before is None else before - 1),
+        limit=limit,
+        newest_first=True,
     )
-    return [_entry(row) async for row in found]
-
-
-_CONDITIONS: dict[str, LiteralString] = {
-    "before": "@.position < %(before)s",
-    "above": "@.position > %(above)s",
-    "upto": "@.position <= %(upto)s",
-    "stream": "@.stream = %(stream)s",
-    "type": "@.type = %(type)s",
-    "actor": "@.actor = %(actor)s",
-    "correlation_id": "@.correlation_id = %(correlation_id)s",
-    "since": f"@.position > {last_before('%(since)s')}",
-    "until": f"@.position <= {last_by('%(until)s')}",
-}
 
 
 async def onward(
@@ -156,15 +173,127 @@ async def onward(
     correlation_id: UUID | None = None,
 ) -> list[Entry]:
     """Return up to `limit` events that match, oldest first, with a position above `above` and at most `upto`."""
-    values = {
-        "above": above,
-        "upto": upto,
-        "stream": stream,
-        "type": type_,
-        "actor": actor,
-        "correlation_id": correlation_id,
-    }
-    return await _found(connection, values, limit, "")
+    return await _found(
+        connection,
+        stream=stream,
+        words={"type": type_, "actor": actor, "correlation_id": correlation_id},
+        above=above,
+        upto=upto,
+        limit=limit,
+        newest_first=False,
+    )
+
+
+async def chain(
+    connection: Connection, correlation_id: UUID, *, limit: int, after: int = 0, upto: int | None = None
+) -> list[Entry]:
+    """Return up to `limit` events of a story behind position `after`, and up to another, oldest first."""
+    upto = _END if upto is None else upto
+    return await onward(connection, limit=limit, above=after, upto=upto, correlation_id=correlation_id)
+
+
+_END = 2**63 - 1
+_WANTED: dict[str, LiteralString] = {
+    "type": "e.type = %(type)s",
+    "actor": "e.actor = %(actor)s",
+    "correlation_id": "e.correlation_id = %(correlation_id)s",
+}
+_BLOCKS: dict[str, LiteralString] = {
+    "type": "select block from audit_words where kind = 'type' and word = %(type)s",
+    "actor": "select block from audit_words where kind = 'actor' and word = %(actor)s",
+    "correlation_id": "select block from audit_stories where correlation_id = %(correlation_id)s",
+}
+
+
+async def _bounds(connection: Connection, since: datetime | None, until: datetime | None) -> tuple[int, int]:
+    # The positions that a time begins behind, and ends with.
+    first: LiteralString = "0" if since is None else last_before("%(since)s")
+    last: LiteralString = str(_END) if until is None else last_by("%(until)s")
+    if since is None and until is None:
+        return 0, _END
+    found = await connection.execute(f"select {first}, {last}", {"since": since, "until": until})
+    row = await found.fetchone()
+    return (0, _END) if row is None else (row[0], row[1])
+
+
+async def _found(
+    connection: Connection,
+    *,
+    stream: str | None,
+    words: Mapping[str, object],
+    above: int,
+    upto: int,
+    limit: int,
+    newest_first: bool,
+) -> list[Entry]:
+    """Return the first events that match, in the order of positions or against it."""
+    words = {name: word for name, word in words.items() if word is not None}
+    values = {**words, "stream": stream, "above": above, "upto": upto}
+    wanted = " and ".join(["e.position > %(above)s and e.position <= %(upto)s", *(_WANTED[name] for name in words)])
+    direction: LiteralString = " desc" if newest_first else ""
+    if stream is not None:
+        # In a stream, versions are in the order of positions, and they are what its index holds.
+        source, order = f"log.events e where e.stream = %(stream)s and {wanted}", "e.version"
+    elif not words:
+        source, order = f"log.events e where e.shard = 0 and {wanted}", "e.position"
+    else:
+        source, order = f"{_IN_BLOCKS} and {wanted}) e on true", "e.position"
+    query = f"select {_ENTRY} from {source} order by {order}{direction} limit %(left)s"
+    found: list[Entry] = []
+    async for blocks in (
+        _at_once()
+        if stream is not None or not words
+        else _blocks(connection, words, above, upto, newest_first=newest_first)
+    ):
+        answer = await connection.execute(query, {**values, "blocks": list(blocks), "left": limit - len(found)})
+        found += [_entry(row) async for row in answer]
+        if len(found) >= limit:
+            break
+    return found
+
+
+_IN_BLOCKS: LiteralString = (
+    "unnest(%(blocks)s::bigint[]) b (block) join lateral (select * from log.events e where e.shard = 0"
+    f" and e.position >= b.block * {_BLOCK} and e.position < (b.block + 1) * {_BLOCK}"
+)
+
+
+async def _at_once() -> AsyncIterator[Sequence[int]]:
+    yield ()
+
+
+async def _blocks(
+    connection: Connection, words: Mapping[str, object], above: int, upto: int, *, newest_first: bool
+) -> AsyncIterator[Sequence[int]]:
+    """Yield all blocks that may have events of all these words, in order, and more of them each time."""
+    found = await connection.execute(
+        "select coalesce((select block from audit_end), 0), coalesce(max(position), 0) from log.events where shard = 0"
+    )
+    end, last = await found.fetchone() or (0, 0)
+    low, high = above + 1 >> _BLOCK_BITS, min(upto, last) >> _BLOCK_BITS
+    behind = range(max(low, end), high + 1)
+    if newest_first:
+        for start in range(len(behind), 0, -_MANY):
+            yield behind[max(start - _MANY, 0) : start]
+    first, *others = (_BLOCKS[word] for word in words)
+    both = " ".join(f"and block in ({other})" for other in others)
+    count, direction = _FEW, " desc" if newest_first else ""
+    high = min(high, end - 1)
+    while low <= high:
+        found = await connection.execute(
+            f"{first} and block between %(low)s and %(high)s {both} order by block{direction} limit %(count)s",
+            {**words, "low": low, "high": high, "count": count},
+        )
+        blocks = [block async for (block,) in found]
+        if blocks:
+            yield blocks
+        if len(blocks) < count:
+            break
+        low, high = (low, blocks[-1] - 1) if newest_first else (blocks[-1] + 1, high)
+        count = min(4 * count, _MANY)
+    if not newest_first:
+        for start in range(0, len(behind), _MANY):
+            yield behind[start : start + _MANY]
 
 
 async def stream(
@@ -186,22 +315,9 @@ async def stream(
     return [_entry(row) async for row in found]
 
 
-async def chain(
-    connection: Connection, correlation_id: UUID, *, limit: int, after: int = 0, upto: int | None = None
-) -> list[Entry]:
-    """Return up to `limit` events of a story behind position `after`, and up to another, oldest first."""
-    found = await connection.execute(
-        f"select {_ENTRY} from audit a join log.events e on e.shard = 0 and e.position = a.position"
-        " where a.correlation_id = %(story)s and a.position > %(after)s"
-        " and (%(upto)s::bigint is null or a.position <= %(upto)s) order by a.position limit %(limit)s",
-        {"story": correlation_id, "after": after, "upto": upto, "limit": limit},
-    )
-    return [_entry(row) async for row in found]
-
-
 async def total(connection: Connection, *, upto: int | None = None) -> int:
     """Return how many events there are, or were behind a position."""
-    found = await connection.execute("select coalesce(max(position), 0) from audit")
+    found = await connection.execute("select coalesce(max(position), 0) from log.events where shard = 0")
     row = await found.fetchone()
     end = 0 if row is None else int(row[0])
     return end if upto is None else min(end, upto)

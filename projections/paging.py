@@ -9,7 +9,9 @@ A page begins behind the key of the last item before it; how many items there ar
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import LiteralString
+from zlib import crc32
 
 import msgspec
 
@@ -22,7 +24,8 @@ Key = tuple[datetime, int]
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """A table that is read page by page: the column of an item's time, and the table that counts its items.
 
-    `item` is the item as JSON text; `only` leaves rows out, and `only_counts` the counts of the same rows.
+    `item` is the item as JSON text; `only` leaves rows out, and `only_counts` the counts of the same rows. `in_series`
+    says that rows have the number of their series, and an index by it.
     """
 
     table: LiteralString
@@ -31,6 +34,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     item: LiteralString = "wire"
     only: LiteralString = "true"
     only_counts: LiteralString = "true"
+    in_series: bool = False
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +53,15 @@ def iso(at: datetime) -> str:
     return _encode(at)[1:-2].decode() + "+00:00"  # without the quotes, and Z in the other spelling
 
 
+@lru_cache(10_000)
+def series_of(account: str, connector: str, trading_pair: str) -> int:
+    """Return a number for what is traded where, by which rows are found: an index of three names is slow to make.
+
+    Two may have the same one, so that whoever asks for rows of a series names it, too.
+    """
+    return crc32(f"{account}\n{connector}\n{trading_pair}".encode()) - 2**31
+
+
 async def page(
     connection: Connection,
     listing: Listing,
@@ -64,8 +77,9 @@ async def page(
     `since` and `until` are inclusive; counting what is between them costs as much as there is between them.
     """
     conditions, values = _conditions(listing, filters, since, until)
-    total = _total(listing, conditions, timed=since is not None or until is not None)
-    wanted = list(conditions)
+    wanted = [*conditions, *await _in_series(connection, listing, filters, values)]
+    timed = since is not None or until is not None
+    total = _total(listing, wanted if timed else conditions, timed=timed)
     if after is not None:
         wanted.append(f"({listing.time}, position) < (%(after_at)s, %(after_position)s)")
         values |= {"after_at": after[0], "after_position": after[1]}
@@ -137,6 +151,18 @@ def _conditions(
     return conditions, values
 
 
+async def _in_series(
+    connection: Connection, listing: Listing, filters: Mapping[str, Sequence[str] | None], values: dict[str, object]
+) -> list[LiteralString]:
+    """Return the condition that rows are of a series that the filters name, and add its value."""
+    named = [_MATCHES[column] for column in _SERIES if filters.get(column)]
+    if not listing.in_series or not named:
+        return []
+    query = f"select distinct account, connector, trading_pair from {listing.counts} where {' and '.join(named)}"
+    values["series"] = [series_of(*names) async for names in await connection.execute(query, values)]
+    return ["series = any(%(series)s::integer[])"]
+
+
 def _total(listing: Listing, conditions: Sequence[LiteralString], *, timed: bool) -> LiteralString:
     if timed:
         return f"select count(*) from {listing.table}{_where(listing.only, conditions)}"
@@ -147,6 +173,7 @@ def _where(only: LiteralString, conditions: Sequence[LiteralString]) -> LiteralS
     return " where " + " and ".join((only, *conditions))
 
 
+_SERIES = ("account", "connector", "trading_pair")
 _MATCHES: dict[str, LiteralString] = {
     "account": "account = any(%(account)s)",
     "connector": "connector = any(%(connector)s)",

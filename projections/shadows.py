@@ -42,6 +42,9 @@ _LONG = 10
 
 _TABLES = "select tablename from pg_tables where schemaname = %s and tablename = any(%s) order by tablename"
 
+_UNVACUUMED = sql.SQL("alter table {} set (autovacuum_enabled = off)")
+_VACUUMED = sql.SQL("alter table {} reset (autovacuum_enabled)")
+
 _LEFT = (
     "select part, parts, position, indexed from read.rebuilds s"
     " where view = %s and fingerprint = %s and to_regnamespace(%s) is not null"
@@ -103,6 +106,9 @@ async def opened(connection: Connection, view: View, *, parts: int = 1) -> list[
         await connection.execute(sql.SQL("drop schema if exists {} cascade").format(schema))
         await connection.execute(sql.SQL("create schema {}").format(schema))
         await make_tables(connection, [view])
+        # Nothing reads a shadow, so what a vacuum does for it is undone by the next rows.
+        for table in view.table_names:
+            await connection.execute(_UNVACUUMED.format(sql.Identifier(table)))
         await connection.execute("delete from read.rebuilds where view = %s", [view.name])
         await connection.execute(
             "insert into read.rebuilds (view, part, parts, fingerprint)"
@@ -207,6 +213,7 @@ async def _swap(shadow: Filling, source: Source) -> int:
         for table in old_tables:
             await connection.execute(sql.SQL("drop table {}.{}").format(live, sql.Identifier(table)))
         for table in view.table_names:
+            await connection.execute(_VACUUMED.format(sql.Identifier(table)))
             await connection.execute(sql.SQL("alter table {} set schema {}").format(sql.Identifier(table), live))
         await connection.execute(
             "update read.checkpoints set fingerprint = %s, position = %s, tables = %s where view = %s",

@@ -164,11 +164,12 @@ class DockerRuntime:
                 if e.status_code != _TAKEN:
                     raise refusal(f"Container '{instance}'", e) from e
                 # By us, whose first try was not answered, or by somebody else. A name is taken a moment before its
-                # container can be looked at.
+                # container can be looked at: one of ours that was there a moment ago is found now.
+                was_there = _is_there(client, instance)
                 found = self._find(client, instance)
                 if found is not None:
                     return found
-                if _is_there(client, instance) or time.monotonic() > give_up_at:
+                if was_there or time.monotonic() > give_up_at:
                     raise Invalid(f"The name '{instance}' is taken by a container that is not ours") from e
                 time.sleep(_LOOK_SECONDS)
 

@@ -143,8 +143,8 @@ VIEW = View(
     name="orders", tables=TABLES, indexes=INDEXES, handles=orders.EVENTS, apply=apply, by_stream=True, revision=2
 )
 
-ORDERS = Listing(table="orders", time="placed_at", counts="order_counts")
-TRADES = Listing(table="trades", time="filled_at", counts="trade_counts")
+ORDERS = Listing(table="orders", time="placed_at", counts="order_counts", in_series=True)
+TRADES = Listing(table="trades", time="filled_at", counts="trade_counts", in_series=True)
 OPEN_ORDERS = Listing(
     table="orders",
     time="placed_at",

@@ -9,7 +9,7 @@ import msgspec
 
 from domain.orders import Order, OrderFilled, Status, average_price
 from domain.values import ZERO
-from projections.paging import iso
+from projections.paging import iso, series_of
 from projections.view import text
 
 _ENDED_BY = frozenset({Status.REJECTED, Status.FAILED, Status.EXPIRED})
@@ -76,6 +76,7 @@ class OrderRow(msgspec.Struct, frozen=True):
     account: str
     connector: str
     trading_pair: str
+    series: int
     side: str
     order_type: str
     amount: Decimal
@@ -105,6 +106,7 @@ class TradeRow(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     connector: str
     trading_pair: str
+    series: int
     side: str
     amount: Decimal
     price: Decimal
@@ -180,6 +182,7 @@ def order_row(row: Row) -> OrderRow:
         account=state.account,
         connector=state.connector,
         trading_pair=state.trading_pair,
+        series=series_of(state.account, state.connector, state.trading_pair),
         side=row.side,
         order_type=row.order_type,
         amount=state.amount,
@@ -254,6 +257,7 @@ def trade_row(row: Row, position: int, trade: OrderFilled) -> TradeRow:
         account=state.account,
         connector=state.connector,
         trading_pair=state.trading_pair,
+        series=series_of(state.account, state.connector, state.trading_pair),
         side=row.side,
         amount=trade.amount,
         price=trade.price,

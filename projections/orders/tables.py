@@ -7,6 +7,7 @@ TABLES = """
         account             text        not null,
         connector           text        not null,
         trading_pair        text        not null,
+        series              integer     not null,
         side                text        not null,
         order_type          text        not null,
         amount              numeric     not null,
@@ -41,6 +42,7 @@ TABLES = """
         account       text        not null,
         connector     text        not null,
         trading_pair  text        not null,
+        series        integer     not null,
         side          text        not null,
         amount        numeric     not null,
         price         numeric     not null,
@@ -68,10 +70,10 @@ TABLES = """
 INDEXES = """
     alter table trades add primary key (position);
     create index on orders (placed_at, position);
-    create index on orders (account, connector, trading_pair, placed_at, position);
+    create index on orders (series, placed_at, position);
     create index on orders (status, placed_at, position);
     create index on orders (placed_at, position) where state in ('placed', 'unknown', 'accepted');
     create index on trades (order_id);
     create index on trades (filled_at, position);
-    create index on trades (account, connector, trading_pair, filled_at, position);
+    create index on trades (series, filled_at, position);
 """

@@ -87,10 +87,22 @@ async def test_what_was_cut_off_before_its_swap_is_not_filled_again(
         patched.setattr(replay, "swap", cut)
         with pytest.raises(Cut):
             await rebuild(database_url, log, VIEWS)
+    assert await _options(connection, "rebuild_orders") == {"autovacuum_enabled=off"}
     again, given = counting(orders.VIEW)
     assert await rebuild(database_url, log, [again]) == end
     assert given == []
     assert await dumps(connection) == expected
+    assert await _options(connection, "read") == {None}  # what serves is vacuumed
+
+
+async def _options(connection: Connection, schema: str) -> set[str | None]:
+    """Return what tables of orders are set to in a schema."""
+    found = await connection.execute(
+        "select array_to_string(reloptions, ' ') from pg_class"
+        " where relnamespace = %s::regnamespace and relname in ('orders', 'trades')",
+        [schema],
+    )
+    return {options async for (options,) in found}
 
 
 async def _another_definition(connection: Connection) -> None:
