@@ -9,7 +9,7 @@ whole again when all have come to the same position.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import psycopg
 import structlog
@@ -39,6 +39,12 @@ _PATIENCE_MS = 100
 _REST_SECONDS = 0.4
 """Views and reads stand still while a swap waits for a lock: this is the time that they have in between."""
 _LONG = 10
+
+_VACUUMS_MS = 3000
+_OLD_TABLES = (
+    "select tablename from pg_tables where schemaname = %s"
+    " and tablename = any(select unnest(tables) from read.checkpoints where view = %s)"
+)
 
 _TABLES = "select tablename from pg_tables where schemaname = %s and tablename = any(%s) order by tablename"
 
@@ -174,6 +180,7 @@ async def swap(shadow: Filling, source: Source) -> int:
             return await _swap(shadow, source)
         except psycopg.errors.LockNotAvailable:
             tries += 1
+            await _send_vacuums_away(shadow)
         except Exception as error:
             if of_the_server(error, shadow.connection):
                 raise
@@ -184,6 +191,23 @@ async def swap(shadow: Filling, source: Source) -> int:
             logger.warning("swap_waits", view=view.name, reason="somebody has been reading its old tables for long")
         await asyncio.sleep(_REST_SECONDS)
         await _catch_up(shadow, source)  # so that the next try has as little left to do as this one had
+
+
+async def _send_vacuums_away(shadow: Filling) -> None:
+    """Wait for the old tables as whoever makes an index does: readers and writers do not notice, vacuums give way.
+
+    An automatic vacuum ends for those who have waited for a second (`deadlock_timeout`), and a swap never waits that
+    long; of large tables it goes on for minutes.
+    """
+    connection, [view] = shadow.connection, shadow.views
+    with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):  # it is somebody else who keeps it
+        async with connection.transaction():
+            await connection.execute(f"set local lock_timeout = {_VACUUMS_MS}".encode())
+            found = await connection.execute(_OLD_TABLES, [SCHEMA, view.name])
+            names = [sql.Identifier(SCHEMA, name) async for (name,) in found]
+            if names:
+                tables = sql.SQL(", ").join(names)
+                await connection.execute(sql.SQL("lock table {} in share update exclusive mode").format(tables))
 
 
 async def _catch_up(shadow: Filling, source: Source) -> None:

@@ -120,13 +120,13 @@ class Cluster:
 
 
 @contextmanager
-def cluster(*, durable: bool = False) -> Iterator[Cluster]:
+def cluster(*, durable: bool = False, settings: Sequence[str] = ()) -> Iterator[Cluster]:
     """Run a server for as long as the context lasts; a durable one waits for the disk with each commit."""
     # Not below pytest's own folder, which only its user may enter; and short, because a socket's path has 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="nectar-test-"))
     data = folder / "data" if durable else Path(tempfile.mkdtemp(prefix="nectar-test-", dir=_in_memory()))
     data.mkdir(exist_ok=True)
-    made = Cluster(folder, data, _binaries(folder), (*_SETTINGS, *(_DURABLE if durable else _CARELESS)))
+    made = Cluster(folder, data, _binaries(folder), (*_SETTINGS, *(_DURABLE if durable else _CARELESS), *settings))
     try:
         made.create()
         made.start()

@@ -201,6 +201,20 @@ async def test_a_start_that_fails_says_what_postgres_said(used):
             pass
 
 
+async def test_what_is_logged_is_compressed_with_lz4_where_that_is_there_and_nobody_said_otherwise(used):
+    there = "select 'lz4' = any(enumvals) from pg_settings where name = 'wal_compression'"
+    async with private_postgres(used) as url:
+        with psycopg.connect(url) as connection:
+            (can,) = connection.execute(there).fetchone()
+            assert connection.execute("show wal_compression").fetchone() == ("lz4" if can else "on",)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("alter database nectar set wal_compression = off")
+    async with private_postgres(used) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            assert connection.execute("show wal_compression").fetchone() == ("off",)
+            connection.execute("alter database nectar reset wal_compression")
+
+
 def test_a_cluster_needs_binaries_of_its_own_version():
     with pytest.raises(NoPostgres, match=r"made by Postgres 7, and only version \d+"):
         binaries.find("7")

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from adapters.migrations import migrate
+from adapters.private_postgres import compress_cheaply
 from tests.cluster import cluster
 
 _numbers = count()
@@ -23,6 +24,7 @@ async def fresh_database(server: str | None = None) -> AsyncIterator[str]:
         server = server or os.environ.get("TEST_DATABASE_URL") or stack.enter_context(cluster(durable=True)).url()
         connection = stack.enter_context(psycopg.connect(server, autocommit=True))
         connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+        compress_cheaply(connection, name)
         url = urlsplit(server)._replace(path=f"/{name}").geturl()
         try:
             await migrate(url)

@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.event_store import PostgresLog
+from adapters.migrations import migrate
 from commands.ports import Log
 from projections import accounts, orders, shadows
 from projections.replay import rebuild
 from projections.view import Connection, connect, dump
+from tests.cluster import cluster
 from tests.projections.conftest import projecting
 from tests.projections.given import EVERYTHING, account, placed, tell
 
@@ -60,3 +63,28 @@ async def test_a_read_that_crosses_a_swap_is_answered(database_url: str, log: Lo
     async with rebuilding_while_somebody_reads(database_url, log, connection) as (reader, _):
         counted = await reader.execute("select status from order_counts")  # which the swap has locked by now
         assert await counted.fetchall()
+
+
+ALWAYS_VACUUMS = (
+    *("autovacuum_naptime=1s", "autovacuum_vacuum_threshold=1", "autovacuum_vacuum_scale_factor=0"),
+    # A page costs it a tenth of a second, so that it would take far longer than anybody here waits.
+    *("autovacuum_vacuum_cost_delay=100ms", "autovacuum_vacuum_cost_limit=1"),
+)
+VACUUMED = "select exists (select from pg_stat_progress_vacuum where relid = 'orders'::regclass)"
+
+
+async def test_an_automatic_vacuum_of_the_old_tables_gives_way():
+    with cluster(settings=ALWAYS_VACUUMS) as busy:
+        await migrate(busy.url())
+        async with PostgresLog.open(busy.url()) as log, await connect(busy.url()) as connection:
+            end = await tell(log, EVERYTHING)
+            await rebuild(busy.url(), log, [orders.VIEW])
+            expected = await dump(connection, orders.VIEW)
+            for _ in range(300):
+                await connection.execute("update orders set wire = wire")
+            async with asyncio.timeout(3 * PATIENCE):
+                while await (await connection.execute(VACUUMED)).fetchone() != (True,):
+                    await asyncio.sleep(0.05)
+            async with asyncio.timeout(PATIENCE):
+                assert await rebuild(busy.url(), log, [orders.VIEW]) == end
+            assert await dump(connection, orders.VIEW) == expected
