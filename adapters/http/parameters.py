@@ -6,6 +6,7 @@ type means the same wherever it stands, routes that have such parameters get a g
 
 from collections.abc import Awaitable, Callable, Iterator
 from copy import copy
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +18,7 @@ from litestar.routes import HTTPRoute
 
 from adapters.http.as_of import reaches_back
 from adapters.http.bodies import MalformedRequest
-from adapters.http.problems import is_list, problems
+from adapters.http.problems import Problem, is_list, problems, shown
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 Json = dict[str, Any]
@@ -41,6 +42,38 @@ def parameters_of(handler: BaseRouteHandler) -> Iterator[Parameter]:
 
 def _name_on_the_wire(name: str, definition: ParameterKwarg) -> str:
     return definition.name or definition.query or name
+
+
+async def only_known(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Refuse a query parameter that a route has not, of which whoever sends it believes that it means something.
+
+    A guard of routes of our own; those of the contract let them pass. Raises `MalformedRequest`.
+    """
+    known = _known(handler)
+    found = [
+        Problem(
+            type="extra_forbidden",
+            loc=("query", name),
+            msg=f"There is no such parameter: they are {', '.join(sorted(known))}",
+            input=shown(given),
+        )
+        for name, given in connection.query_params.items()
+        if name not in known
+    ]
+    if found:
+        raise MalformedRequest(found)
+
+
+@cache
+def _known(handler: BaseRouteHandler) -> frozenset[str]:
+    signatures = [handler.parsed_fn_signature]
+    signatures += [provided.parsed_fn_signature for provided in handler.resolve_dependencies().values()]
+    return frozenset(
+        _name_on_the_wire(name, field.kwarg_definition)
+        for signature in signatures
+        for name, field in signature.parameters.items()
+        if isinstance(field.kwarg_definition, QueryParameter)
+    )
 
 
 def held_to_bounds(handler: HTTPRouteHandler) -> HTTPRouteHandler:

@@ -17,6 +17,7 @@ from litestar.params import FromQuery, QueryParameter
 
 from adapters.http.answers import LongAnswer
 from adapters.http.bodies import Text
+from adapters.http.parameters import only_known
 from adapters.http.requests import Request
 from domain.analytics.lots import Method
 from domain.errors import Invalid
@@ -147,6 +148,7 @@ class Analytics(Controller):
 
     path = "/analytics"
     tags = ("Analytics",)
+    guards = (only_known,)
     dependencies = MappingProxyType({"wanted": Provide(asked, sync_to_thread=False)})
 
     @get(

@@ -13,6 +13,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from adapters.http.answers import Answer
 from adapters.http.as_of import when_of
 from adapters.http.bodies import encode
+from adapters.http.parameters import only_known
 from adapters.http.requests import Request
 from domain.errors import NotFound
 from projections import audit
@@ -83,6 +84,7 @@ class Audit(Controller):
 
     path = "/audit"
     tags = ("Audit",)
+    guards = (only_known,)
 
     @get("/events", status_code=200, summary="Search the log", responses=described(EventsPage, "Events, newest first"))
     async def events(

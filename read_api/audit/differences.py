@@ -14,6 +14,7 @@ from litestar.params import FromQuery, QueryParameter
 from adapters.http.answers import Answer
 from adapters.http.as_of import PRESENT, never_recorded, when_of
 from adapters.http.bodies import Cursor, Text, encode
+from adapters.http.parameters import only_known
 from adapters.http.requests import Request
 from domain.errors import Invalid
 from projections import differences
@@ -127,6 +128,7 @@ class Differences(Controller):
 
     path = "/audit"
     tags = ("Audit",)
+    guards = (only_known,)
 
     @get(
         "/moments",

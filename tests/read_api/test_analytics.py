@@ -295,3 +295,16 @@ async def test_lots_come_as_a_file_for_a_tax_program(server: Server):
     (row,) = csv.DictReader(io.StringIO(written.text))
     assert (row["asset"], row["cost"], row["proceeds"], row["gain"]) == ("BTC", "50.05", "59.9", "9.85")
     assert row["closed_at"].startswith("2026-03-01T12:")
+
+
+async def test_a_word_that_no_parameter_has_is_refused_and_not_passed_over(server):
+    for query, word in (
+        ("/analytics/performance?bot=b1", "bot"),
+        ("/analytics/lots?connectors=paper", "connectors"),
+        ("/audit/events?types=OrderPlaced", "types"),
+        ("/audit/diff?from=1&until=2", "until"),
+    ):
+        answer = await server.ask(query, status=422)
+        [problem] = [problem for problem in answer["detail"] if problem["type"] == "extra_forbidden"]
+        assert problem["loc"] == ["query", word]
+        assert problem["msg"].startswith("There is no such parameter: they are ")
