@@ -32,7 +32,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+class Recorded(msgspec.Struct, frozen=True):
     """An event as the log holds it.
 
     `position` is its place in the log, `version` its place in its stream, both from 1.

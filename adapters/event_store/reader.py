@@ -61,18 +61,18 @@ _POSITION = "select coalesce(max(position), 0) from log.events where shard = 0"
 def recorded(row: Row) -> Recorded:
     """Return the event of a row. Raises as `catalog.decode`."""
     position, stream, version, type_, schema_version, at, correlation_id, causation_id, command_id, actor, data = row
-    return Recorded(
-        position=position,
-        stream=stream,
-        version=version,
-        type=type_,
-        schema_version=schema_version,
-        recorded_at=at,
-        correlation_id=correlation_id,
-        causation_id=causation_id,
-        command_id=command_id,
-        actor=actor,
-        event=catalog.decode(type_, schema_version, data),
+    return Recorded(  # by place: by name it takes several times as long
+        position,
+        stream,
+        version,
+        type_,
+        schema_version,
+        at,
+        correlation_id,
+        causation_id,
+        command_id,
+        actor,
+        catalog.decode(type_, schema_version, data),
     )
 
 
