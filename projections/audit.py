@@ -57,6 +57,7 @@ async def copy(changes: Changes, after: int, through: int) -> None:
     if after + 1 >> _BLOCK_BITS == end:
         return
     # Not behind `after`: the block in which it lies may end at a position that is left out.
+    await changes.send()  # an earlier range of the same transaction may have entered some
     entered = await changes.rows("select block from audit_end", [])
     positions = [entered[0][0] << _BLOCK_BITS if entered else 0, end << _BLOCK_BITS]
     await changes.write(
@@ -237,7 +238,7 @@ async def _found(
     elif not words:
         source, order = f"log.events e where e.shard = 0 and {wanted}", "e.position"
     else:
-        source, order = f"{_IN_BLOCKS} and {wanted}) e on true", "e.position"
+        source, order = f"{_IN_BLOCKS} and {wanted} offset 0) e on true", "e.position"
     query = f"select {_ENTRY} from {source} order by {order}{direction} limit %(left)s"
     found: list[Entry] = []
     async for blocks in (
@@ -252,6 +253,7 @@ async def _found(
     return found
 
 
+# With `offset 0` behind it: without, Postgres turns the join round and walks through the log, looking for its blocks.
 _IN_BLOCKS: LiteralString = (
     "unnest(%(blocks)s::bigint[]) b (block) join lateral (select * from log.events e where e.shard = 0"
     f" and e.position >= b.block * {_BLOCK} and e.position < (b.block + 1) * {_BLOCK}"

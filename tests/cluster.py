@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -31,6 +31,7 @@ _DURABLE = ("shared_buffers=192MB", "max_wal_size=2GB", "wal_compression=on", "j
 # The files of a database that lives for one test are better made in memory: to make and remove those costs the kernel
 # half of what a disk's do. There has to be room for them, and for the log of what was written.
 _MEMORY = Path("/dev/shm")
+_PREFIX = "nectar-test-"
 _ROOM_BYTES = 2 * 2**30
 
 
@@ -123,18 +124,37 @@ class Cluster:
 def cluster(*, durable: bool = False, settings: Sequence[str] = ()) -> Iterator[Cluster]:
     """Run a server for as long as the context lasts; a durable one waits for the disk with each commit."""
     # Not below pytest's own folder, which only its user may enter; and short, because a socket's path has 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="nectar-test-"))
-    data = folder / "data" if durable else Path(tempfile.mkdtemp(prefix="nectar-test-", dir=_in_memory()))
-    data.mkdir(exist_ok=True)
-    made = Cluster(folder, data, _binaries(folder), (*_SETTINGS, *(_DURABLE if durable else _CARELESS), *settings))
-    try:
+    _sweep()
+    with ExitStack() as stack:
+        folder = stack.enter_context(_folder(None))
+        data = folder / "data" if durable else stack.enter_context(_folder(_in_memory()))
+        data.mkdir(exist_ok=True)
+        made = Cluster(folder, data, _binaries(folder), (*_SETTINGS, *(_DURABLE if durable else _CARELESS), *settings))
+        stack.callback(made.drop)
         made.create()
         made.start()
         yield made
+
+
+@contextmanager
+def _folder(place: Path | None) -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place))
+    try:
+        yield made
     finally:
-        made.drop()
-        for used in (data, folder):
-            shutil.rmtree(used)
+        shutil.rmtree(made)
+
+
+def _sweep() -> None:
+    """Remove what test processes that were killed have left in memory, where it would stay until the next boot."""
+    for left in _MEMORY.glob(f"{_PREFIX}*-*"):
+        process = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if process.isdigit() and not Path("/proc", process).exists() and os.access(left, os.W_OK):
+            with suppress(OSError, ValueError):  # it has ended, or is not ours
+                server = int((left / "postmaster.pid").read_text().split()[0])
+                if str(left) in Path(f"/proc/{server}/cmdline").read_text():
+                    os.kill(server, signal.SIGQUIT)
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _in_memory() -> Path | None:

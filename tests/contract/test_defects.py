@@ -199,7 +199,7 @@ def test_slow_work_does_not_freeze_the_server(server):
             client.post("/market-data/historical-candles", json={**wanted, **times}).raise_for_status()
             return number
 
-    assert answered_while(server, store, 8) > 3 * 8
+    assert answered_while(server, store, 8) > 4 * (3 * 8)
 
 
 # 30

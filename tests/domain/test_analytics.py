@@ -2,10 +2,12 @@
 
 import sys
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate
+from types import FrameType
+from typing import Any
 
 import msgspec
 import pytest
@@ -361,21 +363,23 @@ def test_a_trade_costs_the_same_however_many_lots_are_open(method):
         held = OpenLots(Ledger(method=method))
         for _ in range(lots):
             held.take(bought)
-        calls, copied = 0, False
+        steps = 0
 
-        def count(*_: object) -> None:
-            nonlocal calls
-            calls += 1
+        def count(frame: FrameType, event: str, _: object) -> Callable[..., Any]:
+            nonlocal steps
+            frame.f_trace_opcodes = True  # so that a loop counts each of its rounds
+            steps += event == "opcode"
+            return count
 
-        before = sys.getprofile()
+        before = sys.gettrace()
         tracemalloc.start()
-        sys.setprofile(count)
+        sys.settrace(count)
         try:
             held.take(sold)
         finally:
-            sys.setprofile(before)
+            sys.settrace(before)
             copied = tracemalloc.get_traced_memory()[1] > 8 * lots  # a pointer to each is the least of a copy
             tracemalloc.stop()
-        return calls, copied
+        return steps, copied
 
     assert expense(20_000) == (expense(2_000)[0], False)
