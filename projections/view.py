@@ -184,7 +184,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     its DDL changes. `skips` are the positions of events that it is never given; they stand in the log (`skips.py`).
 
     `copy` has Postgres make rows of the log above one position and up to and with another, of all events; `apply` comes
-    after it. What is skipped lies between two ranges; a view that takes the log by blocks has it all the same. A view is
+    after it. What is skipped lies between two ranges; a view that takes whole blocks of the log has it. A view is
     `by_stream` when each row is of one stream, and what rows share is only added up or the greatest of its kind: parts
     of the streams may then be taken in at the same time.
     """

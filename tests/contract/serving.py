@@ -31,7 +31,7 @@ def until(condition: Callable[[], T | None], seconds: float = 20) -> T:
 def answered_while(server: "Nectar", slow: Callable[[int], int], times: int) -> int:
     """Return how often `/health` has answered while `slow` ran so many times, on four threads.
 
-    A server that stands still for each request of `slow` answers between two of them, some 1.8 times for each.
+    A server that stands still for each request of `slow` answers between two of them: 0.5 to 1.8 times for each.
     """
     answers = 0
     with ThreadPoolExecutor(4) as at_once, httpx.Client(base_url=server.url) as watch:
