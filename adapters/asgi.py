@@ -19,9 +19,10 @@ from adapters.http.slashes import Slashes
 from adapters.settings import Settings
 
 SLASHED = {
+    "/audit/streams/": frozenset[str](),
     "/archived-bots/": frozenset(
         {"status", "summary", "performance", "trades", "orders", "executors", "positions", "controllers"}
-    )
+    ),
 }
 """Where a path has slashes inside of a parameter, and which words may follow it."""
 

@@ -20,7 +20,7 @@ _OWN = """
     select 'account', account, connector, trading_pair, null, order_id, trade_id, side, amount, price, fee,
            fee_currency, null, filled_at, '', position
     from trades
-    where (filled_at, position) > (%(after_at)s, %(after_number)s) and filled_at <= %(until)s
+    where (filled_at, position) > (%(after_at)s, %(after_number)s) and filled_at < %(until)s
       and position <= %(position)s
       and (%(accounts)s::text[] is null or account = any(%(accounts)s))
       and (%(connectors)s::text[] is null or connector = any(%(connectors)s))
@@ -32,7 +32,7 @@ _OF_BOTS = """
            f.fee, null, f.fees, f.filled_at, f.path, f.number
     from archive_fills f left join archive_controllers c on c.path = f.path and c.order_id = f.order_id
     where (f.filled_at, f.path, f.number) > (%(after_at)s, %(after_path)s, %(after_number)s)
-      and f.filled_at <= %(until)s and f.path = any(%(paths)s)
+      and f.filled_at < %(until)s and f.path = any(%(paths)s)
       and (%(bots)s::text[] is null or f.bot = any(%(bots)s))
       and (%(controllers)s::text[] is null or c.controller = any(%(controllers)s))
       and (%(connectors)s::text[] is null or f.connector = any(%(connectors)s))
@@ -50,7 +50,7 @@ _Row = tuple[Any, ...]
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     """Which trades; None is any. `accounts` asks for our own, `bots` and `controllers` for those of archived bots.
 
-    Where none of the three is given, both kinds are meant.
+    Where none of the three is given, both kinds are meant. A trade at `until` is none of them.
     """
 
     accounts: Sequence[str] | None = None

@@ -19,6 +19,8 @@ Told = Callable[[int, int, float], None]
 SPAN = 5_000
 """So many positions are read, folded and committed at once; whoever else is served by the process waits meanwhile."""
 
+_MOST_BYTES = 4_000_000
+"""So much of long events is read at once: decoded they take some ten times as much memory, for each span ahead."""
 _AHEAD = 2  # so many spans are read before the slowest view has taken them
 MARK = "select command_id from log.events where shard = 0 and position <= {} order by position desc limit 1"
 """By this command the log is known again: an older copy may have been put in its place, and written on."""
@@ -53,13 +55,16 @@ async def fill(source: Source, building: Sequence[Filling], told: Told, *, upto:
     """
     clock = asyncio.get_running_loop().time
     after = min(at for filling in building for at in filling.at.values())
-    types = _types([view for filling in building for view in filling.views])
+    views = [view for filling in building for view in filling.views]
+    types, bulky = _types(views), any(view.bulky for view in views)
     started, first = clock(), after
     under_way: deque[tuple[int, list[asyncio.Task[None]]]] = deque()
     try:
         while after < upto or under_way:
             if after < upto:
                 through = min(after + span, upto)
+                if bulky:
+                    through = await source.reach(after, through, types, _MOST_BYTES)
                 events = await source.between(after, through, types, building[0].part)
                 rate = (after - first) / max(clock() - started, 1e-9)
                 after = through

@@ -78,6 +78,7 @@ async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
 
 VIEW = View(
     name="strategies",
+    bulky=True,
     tables=_TABLES,
     indexes="",
     handles=(ScriptSaved, ScriptDeleted, ControllerSaved, ControllerDeleted, ConfigSaved, ConfigDeleted),

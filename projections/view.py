@@ -81,6 +81,13 @@ class Source(Protocol):
         """Return up to `limit` events with a position above `after`, in order, of all types or of those named."""
         ...
 
+    async def reach(self, after: int, through: int, types: Sequence[str], most_bytes: int) -> int:
+        """Return up to which position events of some types hold so many bytes together, at most `through`.
+
+        At least one event is up to there, however long it is.
+        """
+        ...
+
     async def between(
         self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
     ) -> list[Recorded]:
@@ -186,7 +193,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     `copy` has Postgres make rows of the log above one position and up to and with another, of all events; `apply` comes
     after it. What is skipped lies between two ranges; a view that takes whole blocks of the log has it. A view is
     `by_stream` when each row is of one stream, and what rows share is only added up or the greatest of its kind: parts
-    of the streams may then be taken in at the same time.
+    of the streams may then be taken in at the same time. Events of a `bulky` one may be long, each a piece of a file.
     """
 
     name: str
@@ -196,6 +203,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     apply: Apply
     copy: Copy | None = None
     by_stream: bool = False
+    bulky: bool = False
     revision: int = 1
     skips: frozenset[int] = frozenset()
 

@@ -127,6 +127,13 @@ class PostgresLog:
             return await self._reader.page_of_types(after, sys.maxsize, limit, types)
         return await self._reader.page(after, limit)
 
+    async def reach(self, after: int, through: int, types: Sequence[str], most_bytes: int) -> int:
+        """Return up to which position events of some types hold so many bytes together, at most `through`.
+
+        At least one event is up to there, however long it is.
+        """
+        return await self._reader.reach(after, through, types, most_bytes)
+
     async def between(
         self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
     ) -> list[Recorded]:

@@ -54,6 +54,12 @@ select position, stream, version, type, schema_version, recorded_at,
 """
 # The names stand in the query: those of a parameter are compared one by one once Postgres plans for any of them.
 _OF_TYPES = "and type in ({}) "
+_BEYOND = """
+select position from (
+    select position, sum(octet_length(data)) over (order by position) as bytes
+      from log.events where shard = 0 and position > %b and position <= %b {}
+) as summed where bytes > %b order by position limit 1
+"""
 _OF_PART = "and mod(hashtextextended(stream, 0) & 2147483647, %b::bigint) = %b::bigint "
 _POSITION = "select coalesce(max(position), 0) from log.events where shard = 0"
 
@@ -119,6 +125,15 @@ class Reader:
         """Return up to `limit` events of some types, above one position and up to and with another."""
         rows = await self.rows(_PAGE_OF_TYPES, (after, through, list(types), limit))
         return [recorded(row) for row in rows]
+
+    async def reach(self, after: int, through: int, types: Sequence[str], most_bytes: int) -> int:
+        """Return up to which position events of some types hold at most so many bytes, and at least one event."""
+        of_types = _OF_TYPES.format(", ".join(sql.quote(name) for name in types)) if types else ""
+        found = await self.rows(_BEYOND.format(of_types), (after, through, most_bytes))
+        if not found:
+            return through
+        [(beyond,)] = found
+        return int(beyond) - 1 if beyond - 1 > after else int(beyond)
 
     async def between(
         self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)

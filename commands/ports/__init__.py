@@ -71,10 +71,7 @@ class Log(Snapshots, Protocol):
         ...
 
     async def answered(self, origin: Origin, request: bytes) -> Appended | None:
-        """Return the first answer under the origin's idempotency key, None if there is none. Raises as `append`.
-
-        A key belongs to its actor: two users may use the same one.
-        """
+        """Return the first answer under the origin's key, which is the actor's own; None if there is none."""
         ...
 
     async def forget_keys(self, older_than: datetime) -> int:
@@ -95,6 +92,10 @@ class Log(Snapshots, Protocol):
 
     async def page(self, after: int, limit: int, types: Sequence[str] = ()) -> list[Recorded]:
         """Return up to `limit` events above position `after`, in position order, of all types or of those named."""
+        ...
+
+    async def reach(self, after: int, through: int, types: Sequence[str], most_bytes: int) -> int:
+        """Return up to which position events hold at most so many bytes together, and at least one event."""
         ...
 
     async def between(

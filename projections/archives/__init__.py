@@ -196,6 +196,7 @@ async def apply(changes: Changes, events: Sequence[Recorded]) -> None:
 
 VIEW = View(
     name="archives",
+    bulky=True,
     tables=_TABLES,
     indexes=_INDEXES,
     handles=(

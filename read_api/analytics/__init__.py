@@ -170,7 +170,8 @@ class Analytics(Controller):
         """Answer profit, fees, wins and risk, of all trades or of each group of them.
 
         `group_by` is some of account, bot, controller, connector, pair and day, with commas between them. Names are
-        given one by one (`bot_names=a&bot_names=b`), `start` and `end` in ISO 8601, in UTC unless they say otherwise.
+        given one by one (`bot_names=a&bot_names=b`), `start` and `end` in ISO 8601, in UTC unless they say otherwise:
+        what was traded at `start` counts, what was traded at `end` does not.
         `Accept` asks for JSON, `text/csv`, `application/x-ndjson` or `application/vnd.apache.parquet`. The columns are
         defined in docs/analytics.md. All of it is so for equity, trades and lots, too.
         """

@@ -15,6 +15,7 @@ from adapters.http.as_of import when_of
 from adapters.http.bodies import encode
 from adapters.http.parameters import only_known
 from adapters.http.requests import Request
+from adapters.http.slashes import slashed
 from domain.errors import NotFound
 from projections import audit
 from projections.audit import Entry
@@ -114,7 +115,7 @@ class Audit(Controller):
             "above": after_position,
         }
         then, headers = await _settled(request, reads)
-        narrowed = any(wanted.values()) or to_position
+        narrowed = to_position is not None or any(value is not None for value in wanted.values())
         wanted["upto"] = _upto(to_position, then)
         async with reads.connection(request) as connection:
             found = await audit.search(connection, limit=limit + 1, before=number_of(cursor), **wanted)  # type: ignore[arg-type]
@@ -139,6 +140,7 @@ class Audit(Controller):
     ) -> Answer:
         """Answer the events of a stream, oldest first; `at` a position or time, as the stream was then."""
         position, time = _at(at)
+        stream = slashed(stream)
         then, headers = await _settled(request, reads)
         position = _upto(position, then)
         async with reads.connection(request) as connection:

@@ -65,6 +65,9 @@ class StubLog:
         everything = [recorded for found in (await self.read(list(self._streams))).values() for recorded in found]
         return sorted((r for r in everything if r.position > after), key=lambda r: r.position)[:limit]
 
+    async def reach(self, after: int, through: int, types: Sequence[str], most_bytes: int) -> int:
+        raise NotImplementedError("nobody builds views from a stub")
+
     async def between(
         self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
     ) -> list[Recorded]:

@@ -105,6 +105,15 @@ class MemoryLog:
         self._check_reachable()
         return [event for event in self.recorded[after:] if not types or event.type in types][:limit]
 
+    async def reach(self, after: int, through: int, types: Sequence[str], most_bytes: int) -> int:
+        """Return up to which position events of some types hold so many bytes together, at most `through`."""
+        held = 0
+        for event in await self.page(after, through - after, types):
+            held += len(catalog.encode(event.event))
+            if held > most_bytes and event.position <= through:
+                return event.position - 1 if event.position - 1 > after else event.position
+        return through
+
     async def between(
         self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
     ) -> list[Recorded]:

@@ -12,6 +12,7 @@ import pytest
 
 from adapters.event_store import PostgresLog
 from commands.ports import Log
+from domain import catalog
 from domain.accounts import AccountAdded, AccountRemoved
 from domain.errors import Conflict, StreamMoved
 from domain.events import Origin, Recorded
@@ -200,6 +201,22 @@ async def test_a_page_of_some_types_has_no_others(log: Log):
     assert [e.position for e in await log.page(0, 10, ["AccountRemoved"])] == [2]
     assert [e.position for e in await log.page(0, 1, ["AccountAdded"])] == [1]
     assert [e.position for e in await log.page(1, 10, ["AccountAdded", "AccountRemoved"])] == [2, 3]
+
+
+async def test_long_events_are_reached_for_few_at_a_time(log: Log):
+    for number in range(6):
+        name = "a" * 100 if number == 3 else "a"
+        await log.append(
+            [write(f"s{number}", 0, added(name) if number != 1 else AccountRemoved(account=name))], origin()
+        )
+    short = len(catalog.encode(added("a")))
+    assert await log.reach(0, 6, [], 10**6) == 6
+    assert await log.reach(0, 2, [], 10**6) == 2
+    assert await log.reach(0, 6, [], 3 * short + 10) == 3  # the fourth is too long to come with them
+    assert await log.reach(3, 6, [], 1) == 4  # one at least
+    assert await log.reach(4, 6, [], short) == 5
+    assert await log.reach(0, 6, ["AccountAdded"], short) == 2  # the second is of another type
+    assert await log.reach(6, 6, [], 1) == 6
 
 
 async def test_a_range_has_all_between_two_positions(log: Log):

@@ -56,6 +56,9 @@ class Gate:
     async def position(self) -> int:
         return await self._log.position()
 
+    async def reach(self, after: int, through: int, types: Sequence[str], most_bytes: int) -> int:
+        return await self._log.reach(after, through, types, most_bytes)
+
     async def between(
         self, after: int, through: int, types: Sequence[str] = (), part: tuple[int, int] = (0, 1)
     ) -> list[Recorded]:

@@ -12,11 +12,12 @@ from commands.ports import Log
 from domain.errors import Conflict
 from domain.events import Recorded
 from domain.orders import OrderFailed
-from projections import accounts, orders, replay
+from projections import accounts, filling, orders, replay, strategies
 from projections.view import Changes, Connection, Stuck, View, dump
 from projections.views import VIEWS
 from tests.projections.conftest import projecting
 from tests.projections.given import EVERYTHING, account, placed, tell
+from tests.projections.strategies import STRATEGIES
 from tests.projections.test_replay import dumps
 
 PATIENCE = 10.0
@@ -93,6 +94,23 @@ async def test_what_was_cut_off_before_its_swap_is_not_filled_again(
     assert given == []
     assert await dumps(connection) == expected
     assert await _options(connection, "read") == {None}  # what serves is vacuumed
+
+
+async def test_long_events_are_taken_few_at_a_time(
+    database_url: str, log: Log, connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    end = await tell(log, STRATEGIES)
+    await replay.rebuild(database_url, log, [strategies.VIEW], span=1_000)
+    expected = await dump(connection, strategies.VIEW)
+    monkeypatch.setattr(filling, "_MOST_BYTES", 300)
+    steps: list[int] = []
+
+    def told(position: int, _total: int, _rate: float) -> None:
+        steps.append(position)
+
+    assert await replay.rebuild(database_url, log, [strategies.VIEW], told=told, span=1_000) == end
+    assert len(steps) > 3
+    assert await dump(connection, strategies.VIEW) == expected
 
 
 async def _options(connection: Connection, schema: str) -> set[str | None]:

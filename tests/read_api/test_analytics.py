@@ -5,6 +5,7 @@ import io
 import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
 
 import polars as pl
 import pytest
@@ -84,6 +85,11 @@ async def test_a_time_counts_what_was_earned_in_it_alone(server: Server):
     (second,) = (await server.ask("/analytics/performance?start=2026-03-01T12:00:30Z"))["data"]
     (whole,) = (await server.ask("/analytics/performance"))["data"]
     assert float(first["net_pnl"]) + float(second["net_pnl"]) == pytest.approx(float(whole["net_pnl"]))
+    trades = (await server.ask("/analytics/trades"))["data"]
+    for cut in {trade["at"] for trade in trades}:  # a trade at a boundary is in one of the ranges
+        before = (await server.ask(f"/analytics/trades?end={quote(cut)}"))["data"]
+        behind = (await server.ask(f"/analytics/trades?start={quote(cut)}"))["data"]
+        assert (len(before) + len(behind), {trade["at"] for trade in before} & {cut}) == (len(trades), set())
 
 
 async def test_equity_ends_where_performance_does(server: Server):

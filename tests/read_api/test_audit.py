@@ -1,4 +1,9 @@
-from tests.projections.given import EVERYTHING, STORY, account, placed, rejected
+from urllib.parse import quote
+
+from domain.archives import ArchiveUnreadable, stream_of
+from tests.projections.given import AT, EVERYTHING, STORY, account, placed, rejected
+
+PATH = "bots/archived/b/data/b.sqlite"
 
 ENVELOPE = {"position", "stream", "version", "type", "recorded_at", "actor"}
 KEYS = ENVELOPE | {"command_id", "correlation_id", "causation_id", "data"}
@@ -58,6 +63,21 @@ async def test_a_stream_is_read_as_it_was_at_a_position_or_time(server):
         assert then["pagination"]["total_count"] == 1
     assert (await server.ask("/audit/streams/order-a?at=1"))["data"] == []
     assert await server.ask("/audit/streams/nothing", status=404) == {"detail": "Stream 'nothing' not found"}
+
+
+async def test_a_stream_whose_name_has_slashes_is_read_by_it(server):
+    found = ArchiveUnreadable(path=PATH, bot="b", sha256="0", size=0, reason="no database", found_at=AT)
+    await server.told([(stream_of(PATH), found)])
+    [told] = (await server.ask(f"/audit/streams/{stream_of(PATH)}"))["data"]
+    assert (told["stream"], told["type"]) == (f"archive-{PATH}", "ArchiveUnreadable")
+    assert (await server.ask(f"/audit/streams/{quote(stream_of(PATH), safe='')}"))["data"] == [told]
+
+
+async def test_only_all_events_are_counted(server):
+    end = await server.told(EVERYTHING)
+    assert (await server.ask("/audit/events"))["pagination"]["total_count"] == end
+    for query in ("to_position=0", "type=", "actor=", "after_position=0"):
+        assert (await server.ask(f"/audit/events?{query}"))["pagination"]["total_count"] is None, query
 
 
 async def test_a_story_is_read_across_streams(server):
