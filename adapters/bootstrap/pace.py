@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from commands.ports import Log
 from projections.runner import Progress
 
-_AHEAD = 2
+_AHEAD = 20
+"""Two seconds of the views' work: to wait for each batch would make an import half as long again."""
 _PATIENCE_SECONDS = 5.0
 """Longer than views are behind for any reason but one that a wait does not mend."""
 
