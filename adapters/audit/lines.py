@@ -190,13 +190,16 @@ def read(format_: Format, file: Path) -> Iterator[Line]:
 
 
 def _read_jsonl(file: Path) -> Iterator[Line]:
-    decode = msgspec.json.Decoder(Line).decode
+    decode, encode = msgspec.json.Decoder(Line).decode, msgspec.json.Encoder().encode
     with file.open("rb") as lines:
         for number, text in enumerate(lines, start=1):
             try:
                 found = decode(text)
             except (msgspec.DecodeError, UnicodeDecodeError) as e:
                 raise damaged(file, number, e) from e
+            # A key that stands there twice would show one thing to whoever reads and another to the proof.
+            if encode(found) != text.removesuffix(b"\n"):
+                raise damaged(file, number, ValueError("it holds more than what it says"))
             yield found
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from commands.ports import Log
 from projections.runner import Progress
 
-_AHEAD = 20
-"""Two seconds of the views' work: to wait for each batch would make an import half as long again."""
+_AHEAD = 64
+"""Two seconds of the views' work at most: to wait for each batch would make an import half as long again."""
 _PATIENCE_SECONDS = 5.0
 """Longer than views are behind for any reason but one that a wait does not mend."""
 
@@ -15,8 +15,8 @@ _PATIENCE_SECONDS = 5.0
 class Pace:
     """Waits until all views have seen what was in the log a few batches ago.
 
-    A batch is a thousand fills, and views take them in the order of the log: forty of them at once would hide an order
-    that is placed behind them for as many seconds as they take.
+    A batch is a thousand rows, and views take them in the order of the log: behind hundreds of them an order that is
+    placed meanwhile would not be shown for as many seconds as they take.
     """
 
     def __init__(self, log: Log, progress: Progress, views: Sequence[str]) -> None:

@@ -124,6 +124,24 @@ async def test_a_file_that_lost_its_end_or_its_beginning_does_not_pass_for_a_who
     assert ("forged", 2) in told(verified(tmp_path / "narrower")[0])
 
 
+@pytest.mark.parametrize(
+    ("what", "forged"),
+    [
+        (b'"data":', b'"data":{"price":"1"},"data":'),
+        (b'"type":"', b'"type":"OrderCanceled","type":"'),
+        (b'"kind":"event"', b'"kind": "event"'),
+    ],
+    ids=["data", "type", "blank"],
+)
+async def test_a_line_says_nothing_that_is_not_proved(whole, tmp_path, what, forged):
+    written = whole.read_bytes().splitlines(keepends=True)
+    number = next(n for n, line in enumerate(written) if b'"kind":"event"' in line and what in line)
+    written[number] = written[number].replace(what, forged, 1)
+    (tmp_path / "more").write_bytes(b"".join(written))
+    with pytest.raises(WrongExport, match=f"line {number + 1} is no line of an export: it holds more than what it"):
+        verified(tmp_path / "more")
+
+
 async def test_a_file_of_seals_that_somebody_else_signed_is_found(whole, tmp_path):
     read = list(lines.read("jsonl", whole))
     other = Ed25519PrivateKey.generate()
