@@ -9,9 +9,6 @@ COVERING := tests/domain tests/commands tests/adapters/test_feeds.py $(wildcard 
 	tests/write_api/test_strategies.py tests/contract/test_strategies.py
 # Its cases are made when tests are collected, which every worker does for itself: a process of its own makes them once.
 SCHEMA := tests/contract/test_schema.py
-# What runs whole servers comes first, so that no worker is left with it at the end. More workers than there are cores:
-# these tests wait half of their time.
-LONGEST := tests/venues tests/faults tests/contract tests/ports tests/adapters
 READING := domain/strategies/configs.py,domain/strategies/expressions.py,domain/strategies/modules.py,domain/strategies/templates.py,domain/strategies/types.py
 CODE := adapters commands domain migrations projections read_api write_api tests
 
@@ -35,10 +32,11 @@ setup: $(STAMP) ## Make the environment in .venv; does nothing when nothing has 
 run: $(STAMP) ## Start the server on http://127.0.0.1:8000 (ARGS="--port 8001").
 	@$(BIN)/nectar serve $(ARGS)
 
+# More workers than there are cores: these tests wait half of their time. They come in the order of `tests/conftest.py`.
 test: ## Run every check and every test.
 	@$(MAKE) --no-print-directory -j 2 setup test-packages
 	@$(MAKE) --no-print-directory -j 3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) lint test-decisions test-schema
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(COVERING) $(SCHEMA)) $(LONGEST) tests
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(COVERING) $(SCHEMA)) tests
 	@echo "Decisions are covered to the last branch, but for what reads Python source, which has other tests, too:"
 	$(BIN)/coverage report --include='domain/*' --omit='$(READING)' --fail-under=100
 	$(BIN)/coverage report --include='$(READING)' --fail-under=85

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import count
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
@@ -32,8 +33,21 @@ sys.setrecursionlimit(_DEEPEST)
 # To print the values of variables takes seconds of the loop that a test runs on.
 structlog.configure([*structlog.get_config()["processors"][:-1], ConsoleRenderer(exception_formatter=plain_traceback)])
 
+_HERE = Path(__file__).parent
+_LONGEST = ("venues", "faults", "contract", "ports", "adapters")
+
 _numbers = count(1)
 _COPIES_IF_TOLD = 15_00_00
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what runs whole servers, so that no worker is left with that when the others have ended."""
+
+    def folder(item: pytest.Item) -> int:
+        name = item.path.relative_to(_HERE).parts[0]
+        return _LONGEST.index(name) if name in _LONGEST else len(_LONGEST)
+
+    items.sort(key=folder)
 
 
 @contextmanager
