@@ -9,7 +9,7 @@ import hashlib
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -50,14 +50,11 @@ _LARGE: Mapping[Table, Make] = {
 class ArchiveFiles:
     """The port `Archives` over `<bots_path>/bots/archived/*/data/*.sqlite`."""
 
-    def __init__(
-        self, bots_path: Path, clock: Callable[[], datetime], *, pace: Callable[[], Awaitable[None]] | None = None
-    ) -> None:
-        """Look below `bots_path`, the folder that holds `bots/`; `pace` is waited for behind each batch."""
+    def __init__(self, bots_path: Path, clock: Callable[[], datetime]) -> None:
+        """Look below `bots_path`, the folder that holds `bots/`."""
         self._root = bots_path
         self._folder = bots_path / "bots" / "archived"
         self._clock = clock
-        self._pace = pace
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
 
     async def seen(self) -> Sequence[Seen]:
@@ -83,8 +80,6 @@ class ArchiveFiles:
             while (event := await ahead) is not None:
                 ahead = following()  # while the one before is committed
                 yield event
-                if self._pace is not None:
-                    await self._pace()
         finally:
             await asyncio.wait([ahead])
             await asyncio.to_thread(batches.close)

@@ -18,7 +18,6 @@ from adapters.asgi import build
 from adapters.bootstrap.bots import Address, Bots, bots, owner_of
 from adapters.bootstrap.clock import now
 from adapters.bootstrap.markets import factories, market_source, paper_feed, rate_source
-from adapters.bootstrap.pace import Pace
 from adapters.candles.table import candle_history
 from adapters.checkpoints import PostgresCheckpoints
 from adapters.event_store import PostgresLog
@@ -189,7 +188,7 @@ async def server(
             new_id=time_ordered,
             fields_of=venues.config_map,
         )
-        archived = ArchiveFiles(settings.bots_path, now, pace=Pace(log, progress, [view.name for view in VIEWS]))
+        archived = ArchiveFiles(settings.bots_path, now)
         roster = Roster(now, heartbeat_seconds=float(settings.bot_heartbeat_timeout))
         ports = Ports(
             log=log,

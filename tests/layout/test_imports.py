@@ -39,7 +39,6 @@ ROOTS = {
 # What an adapter may import of ours beside other adapters: values of the domain, and the structs that its port speaks.
 ADAPTERS = ("adapters", "domain", "commands.ports")
 ALSO = {
-    "adapters.bootstrap.pace": ("projections.runner",),  # Waits for the views.
     "adapters.checkpoints": ("projections.pool",),  # Shares the connections to the database.
     "adapters.lookup": ("projections",),  # Answers the handlers' questions from the views.
     "adapters.readiness": ("projections.runner",),  # Says how far the views are.
