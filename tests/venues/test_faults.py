@@ -29,6 +29,7 @@ EVERYTHING = frozenset(
     {"place", "cancel", "order", "orders", "trades", "balances", "positions", "settings", "stream", "public"}
 )
 STREAM = frozenset({"stream"})
+TAKES_OVER_SECONDS = 10.0  # a promise
 DOWN = Pull(lever=Lever.FAIL_BEFORE, on=EVERYTHING, status=503)
 
 
@@ -238,7 +239,7 @@ def test_a_second_server_takes_over_the_account_streams(scene: Scene):
         assert "account_connected" not in second.output()
         scene.nectar.kill()
         scene.move("BTC-USDT", "58000")
-        until(lambda: status(scene, order_id) is Status.FILLED)
+        until(lambda: status(scene, order_id) is Status.FILLED, TAKES_OVER_SECONDS)
         until(second.is_ready)
         place(scene, second, price=57_000)
         scene.agree(server=second)
